@@ -1,0 +1,53 @@
+"""``homespun build SOURCE… --minutes M --out RUN``: the whole way from text to a model and its report."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from homespun.cli.configuration import ConfigFile, ConfigurationOptions, choices_of
+from homespun.cli.terminal import choose_reporter
+from homespun.common.errors import UsageError
+from homespun.pipeline.configuration import Configuration
+
+
+def build(
+    *sources: Annotated[str, Parameter(help="files and folders of text; or python: this interpreter's own library")],
+    minutes: Annotated[float, Parameter(help="how long it may take, all in all")] = 5.0,
+    out: Annotated[Path | None, Parameter(help="the run folder [runs/NAME-OF-SOURCE]")] = None,
+    plan: Annotated[bool, Parameter(negative=(), help="only print the plan")] = False,
+    resume: Annotated[
+        bool, Parameter(negative=(), help="continue the run in --out if there is one; else begin it")
+    ] = False,
+    json_output: Annotated[bool, Parameter(name="--json", negative=(), help="print the result for programs")] = False,
+    config_file: ConfigFile = None,
+    config: ConfigurationOptions = Configuration(),
+) -> int:
+    """Text in, a trained model and its report out.
+
+    Measures this machine, chooses vocabulary, model, batch and steps for the lowest loss in the time
+    given, says so, and does it. Interrupted, it continues with: homespun train --resume RUN
+    """
+    from homespun.pipeline.build import begin, continue_run, show_plan
+
+    choices = choices_of(config)
+    if not minutes > 0:
+        raise UsageError(f"--minutes is {minutes}; it must be above 0")
+    out = out or default_folder(sources)
+    unfinished = resume and (out / "run.json").exists()
+    if not sources and not unfinished:
+        raise UsageError("no SOURCE: name files or folders of text, or python (this interpreter's own library)")
+    if plan:
+        return show_plan(list(sources), minutes, choices, choose_reporter(), json_output)
+    reporter = choose_reporter()
+    if unfinished:
+        return continue_run(out, reporter, json_output)
+    return begin(out, list(sources), minutes, choices, ["homespun", *sys.argv[1:]], reporter, json_output)
+
+
+def default_folder(sources: tuple[str, ...]) -> Path:
+    """``runs/NAME`` after the first source; ``runs/NAME-2`` … when that is taken."""
+    name = Path(sources[0]).resolve().name.split(".")[0] if sources else "run"
+    candidates = (Path("runs") / (f"{name}-{number}" if number > 1 else name) for number in range(1, 1_000_000))
+    return next(path for path in candidates if not path.exists())

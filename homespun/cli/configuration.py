@@ -1,0 +1,50 @@
+"""Layers of configuration: defaults, then ``--config FILE.toml``, then ``--section.key value``.
+
+Every layer is written in the same dotted keys. Which layer a value came from is remembered, so that
+the plan changes only what nobody has set, and ``homespun config show`` can tell.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, ArgumentCollection, Parameter, Token
+
+from homespun.common.configuration import flatten, read_toml
+from homespun.pipeline.configuration import Choices, Configuration
+
+COMMAND_LINE = "command line"
+# The configuration as a command's parameter: every key is an option of its own.
+ConfigurationOptions = Annotated[Configuration, Parameter(name="*")]
+ConfigFile = Annotated[Path | None, Parameter(name="--config", help="TOML file with [section] key = value")]
+
+origins: dict[str, str] = {}
+
+
+def layer_configuration(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Called by cyclopts between reading the command line and making values of it."""
+    origins.clear()
+    keys = {f"--{key}": key for key in flatten(Configuration())}
+    options = {argument.name: argument for argument in arguments}
+    if "--config" not in options:
+        return
+    values: dict[str, Any] = {}
+    source = ""
+    if tokens := options["--config"].tokens:
+        source = tokens[0].value
+        values = read_toml(Path(source), list(keys.values()))
+    for option, key in keys.items():
+        if option not in options:
+            continue
+        if options[option].has_tokens:
+            origins[key] = COMMAND_LINE
+        elif key in values:
+            origins[key] = source
+            listed = values[key] if isinstance(values[key], tuple) else (values[key],)
+            for index, value in enumerate(listed):
+                options[option].append(Token(keyword=option, value=str(value), source=source, index=index))
+
+
+def choices_of(config: Configuration | None) -> Choices:
+    """The configuration that this command line made, with the origin of each value."""
+    config = config or Configuration()
+    return Choices(config, dict.fromkeys(flatten(config), "default") | origins)

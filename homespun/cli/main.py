@@ -1,0 +1,72 @@
+"""``homespun``: finds the command, runs it, turns errors into one line and an exit code.
+
+Commands are named by import path and imported when they are called, so help costs no torch.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (and resumable).
+"""
+
+import os
+import sys
+
+from cyclopts import App, CycloptsError
+
+from homespun import __version__
+from homespun.cli.configuration import layer_configuration
+from homespun.common.errors import HomespunError, UsageError
+from homespun.common.files import explain_os_error
+
+INTERRUPTED = 130
+
+app = App(
+    name="homespun",
+    help="Your own language model, from your own text. Nothing leaves this machine.",
+    version=__version__,
+    config=layer_configuration,
+    result_action="return_value",
+)
+app.command("homespun.cli.build:build", name="build", help="Text in, a trained model and its report out: all of it.")
+app.command("homespun.cli.generate:generate", name="generate", help="Continue a text with a trained model.")
+app.command("homespun.cli.chat:chat", name="chat", help="Type, and let the model go on; line by line.")
+app.command("homespun.cli.report:report", name="report", help="Write report.html of a run and sum it up.")
+app.command("homespun.cli.train:train", name="train", help="Train with a given configuration, or continue a run.")
+app.command("homespun.cli.corpus:corpus", name="corpus", help="Read sources into clean, split documents.")
+app.command("homespun.cli.tokenizer:app", name="tokenizer", help="Learn a vocabulary; text to ids and back.")
+app.command("homespun.cli.config:app", name="config", help="Show the configuration and where each value comes from.")
+
+
+def main() -> None:
+    """The entry point of the ``homespun`` script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; the exit code."""
+    try:
+        result = app(arguments, exit_on_error=False, print_error=False)
+    except HomespunError as error:
+        return complain(str(error), error.exit_code)
+    except CycloptsError as error:
+        return complain(one_line(error), UsageError.exit_code)
+    except KeyboardInterrupt:
+        return complain("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        # The reader has gone (| head): nothing more to say, and nothing to print it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return complain(str(explain_os_error(error, "cannot use")), HomespunError.exit_code)
+    return result if isinstance(result, int) else 0
+
+
+def complain(line: str, code: int) -> int:
+    """One line on standard error."""
+    print(f"homespun: {line}", file=sys.stderr)
+    return code
+
+
+def one_line(error: CycloptsError) -> str:
+    """Cyclopts' words without its box."""
+    return " ".join(str(error).split())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Text as it is written: tokens in, printable strings out, never half a character, stops honoured.
+
+A stop text may arrive in pieces, so the end of the text that could still become one is held back
+until it is decided.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from homespun.inference.engine import Engine
+from homespun.inference.settings import SamplingConfig
+from homespun.tokenizer.streaming import StreamDecoder
+from homespun.tokenizer.tokenizer import Tokenizer
+
+
+def stream_text(engine: Engine, tokenizer: Tokenizer, prompt: str, config: SamplingConfig) -> Iterator[str]:
+    """What follows ``prompt``, piece by piece. The prompt itself is not repeated."""
+    ids = [tokenizer.end_of_text, *tokenizer.encode(prompt)]
+    new_ids = until_token(islice(engine.tokens(ids, config), config.maximum_tokens), tokenizer.end_of_text)
+    yield from until_stop(decode(new_ids, tokenizer), config.stop)
+
+
+def until_token(ids: Iterable[int], last: int) -> Iterator[int]:
+    """The ids before the first ``last``."""
+    for token in ids:
+        if token == last:
+            return
+        yield token
+
+
+def decode(ids: Iterable[int], tokenizer: Tokenizer) -> Iterator[str]:
+    """Whole characters only."""
+    decoder = StreamDecoder(tokenizer)
+    for token in ids:
+        if piece := decoder.push(token):
+            yield piece
+    if piece := decoder.finish():
+        yield piece
+
+
+def until_stop(pieces: Iterable[str], stops: tuple[str, ...]) -> Iterator[str]:
+    """The text before the first of ``stops``, whatever way it is cut into pieces."""
+    held = ""
+    for piece in pieces:
+        held += piece
+        if found := [at for stop in stops if (at := held.find(stop)) >= 0]:
+            if min(found):
+                yield held[: min(found)]
+            return
+        safe = len(held) - longest_beginning(held, stops)
+        if safe:
+            yield held[:safe]
+            held = held[safe:]
+    if held:
+        yield held
+
+
+def longest_beginning(text: str, stops: tuple[str, ...]) -> int:
+    """How many characters at the end of ``text`` could be the beginning of a stop."""
+    return max(
+        (size for stop in stops for size in range(1, len(stop)) if text.endswith(stop[:size])),
+        default=0,
+    )

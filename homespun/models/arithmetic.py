@@ -1,0 +1,56 @@
+"""Counting without building: parameters, floating-point operations and memory of a decoder.
+
+Exact for parameters (tested against the built model). Operations follow Kaplan et al. 2020,
+section 2.1, with attention counted: a multiply and an add are two operations, and a training step
+costs three times a forward pass.
+"""
+
+from homespun.models.settings import GPTConfig
+
+
+def matrix_parameters(config: GPTConfig) -> int:
+    """Weights of the block matrices: what a token is multiplied by, the head left out."""
+    heads = config.heads + 2 * config.count_of_key_value_heads
+    attention = config.width * config.width_of_head * (heads + config.heads)
+    widening = 1 if config.feedforward == "gelu" else 2
+    return config.layers * (attention + config.width * config.hidden_width * (widening + 1))
+
+
+def parameter_count(config: GPTConfig) -> int:
+    """All trainable parameters."""
+    heads = config.heads + 2 * config.count_of_key_value_heads
+    widening = 1 if config.feedforward == "gelu" else 2
+    norm_parameters = 2 if config.normalization == "layer" and config.biases else 1
+    biases_in_block = heads * config.width_of_head + config.width + widening * config.hidden_width + config.width
+    block = config.biases * biases_in_block + 2 * norm_parameters * config.width
+    if config.query_key_norm:
+        block += 2 * norm_parameters * config.width_of_head
+    embeddings = config.vocabulary_size * config.width * (1 if config.tied_embeddings else 2)
+    if config.positions == "learned":
+        embeddings += config.context * config.width
+    return matrix_parameters(config) + config.layers * block + norm_parameters * config.width + embeddings
+
+
+def forward_flops_per_token(config: GPTConfig) -> float:
+    """Floating-point operations of one token's forward pass at full context."""
+    matrices = 2 * (matrix_parameters(config) + config.vocabulary_size * config.width)
+    attention = 2 * 2 * config.layers * config.heads * config.width_of_head * config.context / 2  # causal: half
+    return matrices + attention
+
+
+def training_flops_per_token(config: GPTConfig) -> float:
+    """Forward and backward: three forward passes (Kaplan et al. 2020)."""
+    return 3 * forward_flops_per_token(config)
+
+
+def training_memory_bytes(config: GPTConfig, tokens_per_step: int) -> int:
+    """An estimate of the peak: fp32 weights, gradients and two moments; activations kept for backward; logits.
+
+    Activations per token and layer: about 16 widths and 4 hidden widths of 4 bytes; logits and
+    their gradient three times, in fp32 (measured on this code's eager step; see docs/experiments.md).
+    """
+    state = 16 * parameter_count(config)
+    per_layer = 16 * config.width + 4 * config.hidden_width
+    activations = 4 * tokens_per_step * config.layers * per_layer
+    logits = 3 * 4 * tokens_per_step * config.vocabulary_size
+    return state + activations + logits

@@ -1,0 +1,194 @@
+"""A whole run from its first word to its report; the commands ``build`` and ``train`` call this.
+
+``begin`` makes a run folder, ``continue_run`` goes on with one, ``show_plan`` only plans. All three walk
+the same stages; each stage leaves its result whole or not at all, so the walk may begin again anywhere.
+"""
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from homespun.common.configuration import flatten
+from homespun.common.errors import Interrupted, UsageError
+from homespun.common.files import read_json, remove_leftovers, write_json
+from homespun.common.progress import Reporter
+from homespun.corpus.prepare import CorpusManifest, iterate_texts
+from homespun.corpus.sources import scan
+from homespun.pipeline.configuration import Choices, Configuration, write_toml
+from homespun.pipeline.environment import describe_environment
+from homespun.pipeline.planning import (
+    Plan,
+    choose_corpus,
+    choose_vocabulary,
+    make_plan,
+    plan_lines,
+)
+from homespun.pipeline.run_folder import RunFolder, create_run, locked
+from homespun.pipeline.stages import corpus_stage, tokenizer_stage, tokens_stage
+from homespun.pipeline.train_stage import train_run
+from homespun.report.read_run import read_run
+from homespun.report.terminal import summary, summary_lines
+from homespun.report.write import write_report
+from homespun.training.device import choose_device, set_threads
+
+SECONDS_BEFORE_THE_CLOCK = 3.0  # starting Python and importing PyTorch, before anything here runs
+
+
+def begin(
+    out: Path,
+    sources: list[str],
+    minutes: float | None,
+    choices: Choices,
+    command: list[str],
+    reporter: Reporter,
+    json_output: bool,
+) -> int:
+    """Start a run in the new folder ``out``. ``minutes`` None: exactly as configured, no plan."""
+    check_vocabulary_key(choices)
+    scan(sources)
+    run = create_run(out, sources, minutes, command)
+    asked = {key: value for key, value in flatten(choices.config).items() if not choices.is_open(key)}
+    run.update(asked=asked, origins={key: choices.origins[key] for key in asked})
+    return walk(run, reporter, json_output)
+
+
+def continue_run(out: Path, reporter: Reporter, json_output: bool) -> int:
+    """Go on with the run in ``out`` from wherever it stands; a finished one is shown again."""
+    run = RunFolder(out)
+    run.record()
+    if run.finished:
+        reporter.say(f"{out} is finished.")
+        return show_result(run, reporter, json_output)
+    return walk(run, reporter, json_output)
+
+
+def show_plan(sources: list[str], minutes: float, choices: Choices, reporter: Reporter, json_output: bool) -> int:
+    """Read the text, measure the machine, print the plan, leave nothing behind."""
+    check_vocabulary_key(choices)
+    with tempfile.TemporaryDirectory(prefix="homespun-plan-") as folder:
+        run = create_run(Path(folder) / "run", sources, minutes, [])
+        run.update(asked={}, origins={})
+        _, plan = prepare_and_plan(run, choices, minutes, Clock(run), reporter)
+        print(json.dumps(plan.record(), indent=1) if json_output else "\n".join(plan_lines(plan)))
+    return 0
+
+
+def check_vocabulary_key(choices: Choices) -> None:
+    """The tokenizer decides the vocabulary; two places to set it would only disagree."""
+    if choices.origins.get("model.vocabulary_size") == "command line":
+        raise UsageError("the model takes its vocabulary from the tokenizer: set --tokenizer.vocabulary-size instead")
+
+
+class Clock:
+    """Seconds that a run has had, over all its sessions."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+        self.before = run.record()["seconds_total"] + SECONDS_BEFORE_THE_CLOCK
+        self.began = time.monotonic()
+
+    def seconds(self) -> float:
+        """So far."""
+        return self.before + time.monotonic() - self.began
+
+    def note(self, **changes: Any) -> None:
+        """Write the time, and what else has changed, to ``run.json``."""
+        self.run.update(seconds_total=round(self.seconds(), 1), **changes)
+
+
+def walk(run: RunFolder, reporter: Reporter, json_output: bool) -> int:
+    """All stages in order, skipping what is there."""
+    with locked(run):
+        remove_leftovers(run.path)
+        clock = Clock(run)
+        choices, plan = prepare_and_plan(run, asked_choices(run), run.record()["minutes_asked"], clock, reporter)
+        record = run.record()
+        if "training_seconds" not in record:
+            spare = plan.training_seconds_left(clock.seconds()) if plan.timed else None
+            run.update(training_seconds=spare)
+        clock.note(state="training")
+        finished = train_run(run, choices.config, run.record()["training_seconds"], reporter)
+        clock.note(state="finished" if finished else "training")
+        write_report(run.path)
+        if not finished:
+            raise Interrupted(f"stopped and saved; go on with: homespun train --resume {run.path}")
+    return show_result(run, reporter, json_output)
+
+
+def asked_choices(run: RunFolder) -> Choices:
+    """What the user set when the run began, over the defaults."""
+    record = run.record()
+    defaults = Choices(Configuration(), {})
+    asked = {key: tuple(value) if isinstance(value, list) else value for key, value in record["asked"].items()}
+    return Choices(defaults.with_values(asked, "").config, record["origins"])
+
+
+def prepare_and_plan(
+    run: RunFolder, choices: Choices, minutes: float | None, clock: Clock, reporter: Reporter
+) -> tuple[Choices, Plan]:
+    """Corpus, tokenizer, plan, shards."""
+    record = run.record()
+    if minutes is not None:
+        choices = choose_corpus(choices, minutes, scan(record["sources"]))
+    corpus = corpus_stage(run.corpus, record["sources"], choices.config.corpus, reporter)
+    clock.note(state="tokenizer")
+    asked_for_vocabulary = not choices.is_open("tokenizer.vocabulary_size")
+    if minutes is not None:
+        choices = choose_vocabulary(choices, minutes, corpus)
+    tokenizer = tokenizer_stage(run, choices.config.tokenizer, asked_for_vocabulary, reporter)
+    clock.note(state="tokens")
+    choices, plan = plan_stage(run, choices, minutes, corpus, clock, reporter)
+    tokens_stage(run, tokenizer, corpus, reporter)
+    clock.note()
+    return choices, plan
+
+
+def plan_stage(
+    run: RunFolder, choices: Choices, minutes: float | None, corpus: CorpusManifest, clock: Clock, reporter: Reporter
+) -> tuple[Choices, Plan]:
+    """The plan, made once and kept: a continued run never plans anew."""
+    from homespun.tokenizer.tokenizer import Tokenizer
+
+    if run.plan.exists():
+        plan = Plan.from_record(read_json(run.plan))
+        return choices.with_values(plan.values, "plan"), plan
+    threads = set_threads(choices.config.training.threads)
+    device = choose_device(choices.config.training.device)
+    write_json(run.path / "environment.json", describe_environment(device, threads))
+    tokenizer = Tokenizer.load(run.tokenizer)
+    texts = iterate_texts(run.corpus, "validation")
+    reporter.say("measuring this machine …")
+    plan = make_plan(choices, minutes, corpus, tokenizer, texts, device, clock.seconds())
+    write_json(run.plan, plan.record())
+    planned = choices.with_values(plan.values, "plan")
+    write_toml(run.config, planned.config)
+    if minutes is not None:
+        reporter.say("\n".join(plan_lines(plan)))
+    return planned, plan
+
+
+def show_result(run: RunFolder, reporter: Reporter, json_output: bool) -> int:
+    """The last words: figures, samples, where the report is, what to do next."""
+    report = run.path / "report.html"
+    if not report.exists():
+        write_report(run.path)
+    facts = read_run(run.path)
+    if json_output:
+        print(json.dumps(summary(facts) | {"report": str(report)}, indent=1, ensure_ascii=False))
+        return 0
+    for sample in last_samples(run):
+        reporter.sample("the trained model", sample.get("prompt", ""), sample.get("text", ""))
+    print("\n".join(summary_lines(facts)))
+    print(f"report: {report}")
+    print(f'go on:  homespun generate {run.path} --prompt "…"   |   homespun chat {run.path}')
+    return 0
+
+
+def last_samples(run: RunFolder) -> list[dict[str, Any]]:
+    """The samples of the last step."""
+    if not run.samples.exists():
+        return []
+    lines = [json.loads(line) for line in run.samples.read_text("utf-8").splitlines()]
+    return [line for line in lines if line["step"] == lines[-1]["step"]]

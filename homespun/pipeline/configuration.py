@@ -1,0 +1,53 @@
+"""The configuration of a whole run: one frozen dataclass per room, all of them in one. Imports no torch."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from homespun.common.configuration import flatten, nest, read_toml, replace_values
+from homespun.common.files import write_atomic
+from homespun.corpus.settings import CorpusConfig
+from homespun.inference.settings import SamplingConfig
+from homespun.models.settings import GPTConfig
+from homespun.tokenizer.settings import TokenizerConfig
+from homespun.training.settings import TrainingConfig
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """``[corpus] [tokenizer] [model] [training] [sampling]``."""
+
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    model: GPTConfig = field(default_factory=GPTConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """A configuration and where each value comes from: ``default``, a file, the command line or the plan."""
+
+    config: Configuration
+    origins: dict[str, str]
+
+    def is_open(self, key: str) -> bool:
+        """Nobody has set ``key``: the plan may."""
+        return self.origins.get(key, "default") == "default"
+
+    def with_values(self, values: dict[str, Any], origin: str) -> "Choices":
+        """The same with ``values`` set, and where they come from."""
+        return Choices(replace_values(self.config, values), self.origins | dict.fromkeys(values, origin))
+
+
+def write_toml(path: Path, config: Configuration) -> None:
+    """The full configuration as a file that ``--config`` reads."""
+    import tomli_w
+
+    write_atomic(path, tomli_w.dumps(nest(flatten(config))))
+
+
+def load_toml(path: Path) -> Configuration:
+    """The configuration in a file; keys that are left out have their defaults."""
+    defaults = Configuration()
+    return replace_values(defaults, read_toml(path, list(flatten(defaults))))

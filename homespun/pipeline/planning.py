@@ -1,0 +1,272 @@
+"""From minutes to a plan: the choices that a run needs, the reason for each, and what to expect.
+
+The corpus is capped and split first, the vocabulary chosen by the amount of text, and when the real
+tokenizer is there the machine is measured and model, batch and steps are chosen (training.budget). Only
+keys that nobody has set are chosen.
+"""
+
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from homespun.common.errors import HomespunError
+from homespun.corpus.prepare import CorpusManifest
+from homespun.corpus.sources import SourceSize
+from homespun.models.arithmetic import parameter_count, training_memory_bytes
+from homespun.pipeline.configuration import Choices
+from homespun.pipeline.environment import memory_bytes
+from homespun.tokenizer.tokenizer import Tokenizer
+from homespun.training.budget import (
+    LAW,
+    Expectation,
+    Machine,
+    TextFacts,
+    best_candidate,
+    expected_bits,
+    learning_rate_for,
+    measure_machine,
+)
+from homespun.training.device import set_threads
+from homespun.training.machine import faster_precision
+
+# Reading and encoding take a second for about 4 MB: a tenth of the time goes there at most.
+CORPUS_BYTES_PER_SECOND_ASKED = 300_000
+VALIDATION_BYTES = 400_000  # enough for a loss that is exact to about one percent of itself; see docs/experiments.md
+SAMPLED_CHARACTERS = 1_000_000
+VALIDATIONS_IN_A_RUN = 12
+SHARE_FOR_VALIDATION = 0.06
+SAMPLES_IN_A_RUN = 4
+LEAST_TRAINING_SECONDS = 5.0
+SECONDS_OF_SAMPLES_AND_REPORT = 4.0
+ENCODED_BYTES_PER_SECOND = 4e6
+MEASURED_TOKENS = 2048
+SHORTEST_CONTEXT = 32
+LEAST_WINDOWS = 64
+SMALL_MEMORY = 8 << 30  # where the system does not tell how much there is
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was decided (``values``), why, what is expected, and what was measured to decide it."""
+
+    minutes: float | None
+    timed: bool
+    values: dict[str, Any]
+    reasons: dict[str, str]
+    expected: dict[str, float]
+    measured: dict[str, Any]
+    origins: dict[str, str]
+    seconds_after_training: float
+
+    def training_seconds_left(self, spent: float) -> float:
+        """Seconds for training when ``spent`` are gone."""
+        assert self.minutes is not None
+        return max(LEAST_TRAINING_SECONDS, self.minutes * 60 - spent - self.seconds_after_training)
+
+    def record(self) -> dict[str, Any]:
+        """For ``plan.json``."""
+        choices = [{"key": key, "value": value, "why": self.reasons.get(key, "")} for key, value in self.values.items()]
+        return asdict(self) | {"choices": choices}
+
+    @staticmethod
+    def from_record(record: dict[str, Any]) -> "Plan":
+        """What ``record`` wrote."""
+        return Plan(**{key: value for key, value in record.items() if key != "choices"})
+
+
+def choose_corpus(choices: Choices, minutes: float, size: SourceSize) -> Choices:
+    """How much text is read, and how much of it is held back."""
+    values: dict[str, Any] = {}
+    cap = int(minutes * 60 * CORPUS_BYTES_PER_SECOND_ASKED)
+    if choices.is_open("corpus.maximum_bytes") and size.bytes > cap:
+        values["corpus.maximum_bytes"] = cap
+    if choices.is_open("corpus.validation_fraction"):
+        read = min(size.bytes, values.get("corpus.maximum_bytes", size.bytes))
+        values["corpus.validation_fraction"] = round(min(0.1, max(0.002, VALIDATION_BYTES / max(1, read))), 4)
+    return choices.with_values(values, "plan")
+
+
+def choose_vocabulary(choices: Choices, minutes: float, corpus: CorpusManifest) -> Choices:
+    """More text and more time carry more tokens; the rule was fitted (docs/experiments.md)."""
+    if not choices.is_open("tokenizer.vocabulary_size"):
+        return choices
+    size = vocabulary_for(corpus.splits["train"].bytes, minutes)
+    return choices.with_values({"tokenizer.vocabulary_size": size}, "plan")
+
+
+def vocabulary_for(train_bytes: int, minutes: float) -> int:
+    """A power of two between 512 and 32,768."""
+    wanted = min(train_bytes / 1000, 1500 * max(minutes, 0.1) ** 0.5)
+    size = 512
+    while size < 32_768 and size * 1.5 < wanted:
+        size *= 2
+    return size
+
+
+def make_plan(
+    choices: Choices,
+    minutes: float | None,
+    corpus: CorpusManifest,
+    tokenizer: Tokenizer,
+    validation_texts: Iterable[str],
+    device: torch.device,
+    spent: float,
+) -> Plan:
+    """Measure, and choose everything that is still open. ``spent``: seconds of the run so far."""
+    threads = set_threads(choices.config.training.threads)
+    began = time.monotonic()
+    fixed = frozenset(key for key in choices.origins if not choices.is_open(key))
+    facts = text_facts(corpus, tokenizer, validation_texts)
+    values = {"model.vocabulary_size": tokenizer.vocabulary_size, "training.threads": threads}
+    if minutes is not None and "model.context" not in fixed:
+        values["model.context"] = context_for(facts)
+    choices = choices.with_values(values, "plan")
+    model, training = choices.config.model, choices.config.training
+    if minutes is None:
+        precision = training.precision
+        if precision == "auto":
+            precision = faster_precision(model, max(1, MEASURED_TOKENS // model.context), device)
+        return plain_plan(choices, values | {"training.precision": precision}, facts)
+    machine = measure_machine(model, max(1, MEASURED_TOKENS // model.context), training.precision, device)
+    after = SECONDS_OF_SAMPLES_AND_REPORT + facts.validation_tokens / machine.tokens_per_second(model)
+    spent += time.monotonic() - began + facts.train_bytes / ENCODED_BYTES_PER_SECOND
+    seconds = minutes * 60 - spent - after
+    if seconds < LEAST_TRAINING_SECONDS:
+        raise HomespunError(
+            f"--minutes {minutes:g} leaves no time to train: reading, measuring and the report take "
+            f"{spent + after:.0f} seconds here; ask for --minutes {math.ceil((spent + after + 20) / 6) / 10:.1f} or more"
+        )
+    best = best_candidate(LAW, facts, model, training, fixed, machine, seconds, memory_bytes() or SMALL_MEMORY)
+    values |= chosen_values(best, machine, facts)
+    values = {key: value for key, value in values.items() if key not in fixed}
+    return Plan(
+        minutes=minutes,
+        timed="training.steps" not in fixed and training.schedule == "trapezoid",
+        values=values,
+        reasons={key: reason for key, reason in reasons(facts, minutes).items() if key in values},
+        expected=expected(best, facts),
+        measured={
+            "precision": machine.precision,
+            "threads": threads,
+            "speeds": [asdict(speed) for speed in machine.speeds],
+            "bytes_per_token": facts.bytes_per_token,
+        },
+        origins=choices.origins | dict.fromkeys(values, "plan"),
+        seconds_after_training=after,
+    )
+
+
+def plain_plan(choices: Choices, values: dict[str, Any], facts: TextFacts) -> Plan:
+    """For a run that is trained exactly as configured: only what must be measured is decided."""
+    model, training = choices.config.model, choices.config.training
+    values = {key: value for key, value in values.items() if choices.origins.get(key) in ("default", "plan", None)}
+    tokens = training.steps * training.batch_size * model.context
+    return Plan(
+        minutes=None,
+        timed=False,
+        values=values,
+        reasons={"training.precision": "the faster one for this model on this machine, measured"},
+        expected={
+            "validation_bits_per_byte": expected_bits(LAW, facts, model, tokens),
+            "training_tokens": tokens,
+            "parameters": parameter_count(model),
+            "memory_bytes": training_memory_bytes(model, training.batch_size * model.context),
+        },
+        measured={"bytes_per_token": facts.bytes_per_token},
+        origins=choices.origins | dict.fromkeys(values, "plan"),
+        seconds_after_training=0.0,
+    )
+
+
+def text_facts(corpus: CorpusManifest, tokenizer: Tokenizer, validation_texts: Iterable[str]) -> TextFacts:
+    """Sizes from the manifest; bytes per token from encoding a part of the validation text."""
+    characters, encoded_bytes, tokens = 0, 0, 0
+    for text in validation_texts:
+        part = text[: SAMPLED_CHARACTERS - characters]
+        characters += len(part)
+        encoded_bytes += len(part.encode("utf-8"))
+        tokens += len(tokenizer.encode(part))
+        if characters >= SAMPLED_CHARACTERS:
+            break
+    return TextFacts(
+        train_bytes=corpus.splits["train"].bytes,
+        validation_bytes=corpus.splits["validation"].bytes,
+        bytes_per_token=encoded_bytes / max(1, tokens),
+        gzip_bits_per_byte=corpus.compression.gzip_bits_per_byte,
+        vocabulary_size=tokenizer.vocabulary_size,
+    )
+
+
+def context_for(facts: TextFacts) -> int:
+    """256 tokens; less where the text is so short that there would be only a few windows."""
+    context = 256
+    while context > SHORTEST_CONTEXT and context * LEAST_WINDOWS > facts.train_bytes / facts.bytes_per_token:
+        context //= 2
+    return context
+
+
+def chosen_values(best: Expectation, machine: Machine, facts: TextFacts) -> dict[str, Any]:
+    """The configuration keys that follow from the best candidate."""
+    validation_steps = facts.validation_tokens / 3 / (best.batch_size * best.model.context)  # forward only: a third
+    affordable = int(SHARE_FOR_VALIDATION * best.steps / max(validation_steps, 1e-9))
+    validations = max(2, min(VALIDATIONS_IN_A_RUN, affordable))
+    return {
+        "model.width": best.model.width,
+        "model.layers": best.model.layers,
+        "model.heads": best.model.heads,
+        "training.batch_size": best.batch_size,
+        "training.steps": best.steps,
+        "training.learning_rate": learning_rate_for(best.model.width),
+        "training.warmup_steps": min(100, max(5, best.steps // 20)),
+        "training.evaluate_every": max(1, best.steps // validations),
+        "training.sample_every": max(1, best.steps // SAMPLES_IN_A_RUN),
+        "training.precision": machine.precision,
+    }
+
+
+def reasons(facts: TextFacts, minutes: float) -> dict[str, str]:
+    """Why each key has its value, in a few words."""
+    lowest = f"lowest expected loss in {minutes:g} minutes at this machine's measured speed"
+    return {
+        "model.vocabulary_size": "what the tokenizer learned",
+        "model.context": f"{facts.train_bytes / 1e6:,.1f} MB of text",
+        "model.width": lowest,
+        "model.layers": lowest,
+        "model.heads": "heads of 64 channels",
+        "training.batch_size": "grows with the length of the run",
+        "training.steps": "what fits into the time; adjusted while the learning rate is constant",
+        "training.learning_rate": "fitted to the width",
+        "training.precision": "the faster one, measured",
+        "training.threads": "one per core",
+    }
+
+
+def expected(best: Expectation, facts: TextFacts) -> dict[str, float]:
+    """For the plan and the report."""
+    tokens = best.steps * best.batch_size * best.model.context
+    return {
+        "validation_bits_per_byte": best.bits_per_byte,
+        "validation_loss": best.bits_per_byte * math.log(2) * facts.bytes_per_token,
+        "tokens_per_second": best.tokens_per_second,
+        "training_tokens": tokens,
+        "training_seconds": tokens / best.tokens_per_second,
+        "parameters": parameter_count(best.model),
+        "memory_bytes": best.memory_bytes,
+    }
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """The plan for people."""
+    values, expected_ = plan.values, plan.expected
+    return [
+        f"plan for {plan.minutes:g} minutes:",
+        f"  model      {expected_['parameters']:,.0f} parameters, {expected_['memory_bytes'] / 1e9:.2f} GB of memory",
+        f"  training   {expected_['training_tokens']:,.0f} tokens in {expected_['training_seconds']:.0f} seconds, "
+        f"{expected_['tokens_per_second']:,.0f} tokens/s",
+        f"  expected   {expected_['validation_bits_per_byte']:.2f} bits per byte of text it has not seen",
+        *(f"  {key:<26} {value!s:<10} {plan.reasons.get(key, '')}".rstrip() for key, value in values.items()),
+    ]

@@ -1,0 +1,162 @@
+"""The run folder: everything about one run, and who may write to it.
+
+run.json           what was asked for, format version, state, time spent
+config.toml        the full configuration     plan.json    what was planned and why
+corpus/  tokenizer.json  tokens/              the stages' results
+model.json         what the model is made of  environment.json
+metrics.jsonl  samples.jsonl  checkpoints/    training as it goes
+result.json  report.html                      at the end
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from homespun import __version__
+from homespun.common.errors import DamagedFileError, HomespunError, UsageError
+from homespun.common.files import explain_os_error, read_json, write_atomic, write_json
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths and records of one run."""
+
+    path: Path
+
+    @property
+    def corpus(self) -> Path:
+        return self.path / "corpus"
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.path / "tokenizer.json"
+
+    @property
+    def tokens(self) -> Path:
+        return self.path / "tokens"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def plan(self) -> Path:
+        return self.path / "plan.json"
+
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples.jsonl"
+
+    @property
+    def finished(self) -> bool:
+        return self.result.exists()
+
+    def record(self) -> dict[str, Any]:
+        """``run.json``, of a version that this program reads."""
+        if not (self.path / "run.json").exists():
+            raise UsageError(f"{self.path} is not a run folder (it has no run.json); give a folder that build made")
+        record = read_json(self.path / "run.json")
+        if not isinstance(record, dict) or record.get("format") != FORMAT_VERSION:
+            found = record.get("format") if isinstance(record, dict) else None
+            raise DamagedFileError(
+                f"{self.path} was made by an incompatible version (run format {found!r}, this program reads "
+                f"{FORMAT_VERSION}); build it again into another folder"
+            )
+        return record
+
+    def update(self, **changes: Any) -> None:
+        """Change entries of ``run.json``."""
+        write_json(self.path / "run.json", self.record() | changes)
+
+    def append(self, file: Path, record: dict[str, Any]) -> None:
+        """Add one line to a JSONL file; a full disk must not end the training."""
+        with open(file, "a", encoding="utf-8") as lines:
+            lines.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+    def forget_after(self, step: int) -> None:
+        """Drop records of steps that are about to be made again."""
+        for file in (self.metrics, self.samples):
+            if file.exists():
+                kept = [line for line in file.read_text("utf-8", "replace").splitlines() if step_of(line) <= step]
+                write_atomic(file, "".join(line + "\n" for line in kept))
+
+
+def step_of(line: str) -> float:
+    """The step a JSONL line belongs to; a half-written line belongs nowhere."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
+
+
+def create_run(path: Path, sources: list[str], minutes: float | None, command: list[str]) -> RunFolder:
+    """A new run folder; an existing one with anything in it is never written over."""
+    run = RunFolder(path)
+    try:
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UsageError(existing_folder_line(run))
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain_os_error(error, "cannot make the run folder") from error
+    write_json(
+        path / "run.json",
+        {
+            "format": FORMAT_VERSION,
+            "homespun_version": __version__,
+            "name": path.resolve().name,
+            "state": "corpus",
+            "sources": sources,
+            "minutes_asked": minutes,
+            "command": command,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds_total": 0.0,
+        },
+    )
+    return run
+
+
+def existing_folder_line(run: RunFolder) -> str:
+    """Why ``--out`` is refused, and what to do."""
+    if not (run.path / "run.json").exists():
+        return f"{run.path} exists and is not empty; give another --out"
+    if run.finished:
+        return f"{run.path} holds a finished run; give another --out, or see it with: homespun report {run.path}"
+    return f"{run.path} holds an unfinished run; continue it with: homespun train --resume {run.path}"
+
+
+@contextlib.contextmanager
+def locked(run: RunFolder) -> Iterator[None]:
+    """Keep a second process out of the folder; the lock goes with this process, however it ends."""
+    try:
+        descriptor = os.open(run.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise explain_os_error(error, "cannot write to the run folder") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise HomespunError(f"another process is working in {run.path}; wait for it or stop it first") from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,176 @@
+"""The first chapters of the report: what came out, in one sentence and a few numbers; and the plan against it."""
+
+from homespun.report.facts import Facts, ratio
+from homespun.report.lookup import as_number, find, number, sequence, text
+from homespun.report.markup import bars, card, cards, chapter, element, escape, fold, not_yet, paragraph, table
+from homespun.report.read_run import RunData
+from homespun.report.wording import MINUS, UNKNOWN, count, decimal, duration, percent, plain, significant, size, whole
+
+STAGES = {
+    "corpus": "reading its texts",
+    "tokenizer": "learning its tokens",
+    "tokens": "turning text into tokens",
+    "training": "training",
+}
+BITS_OF_A_BYTE = 8.0
+
+
+def meaning(facts: Facts) -> str:
+    """The result in plain words."""
+    bits = facts.bits_per_byte
+    if bits is None:
+        return "The model has not been measured on held-out text yet."
+    opening = f"Your model needs {decimal(bits)} bits for each byte of text it has never seen"
+    rivals = [(name, value) for name, value in (("gzip", facts.gzip), ("xz", facts.xz)) if value is not None]
+    if not rivals:
+        return f"{opening}; stored as it is, a byte takes 8."
+    others = " and ".join(f"{name} needs {decimal(value)}" for name, value in rivals)
+    name, best = min(rivals, key=lambda rival: rival[1])
+    if bits < best:
+        verdict = f"It predicts that text better than {name} can squeeze it, by {percent(1 - bits / best)}."
+    else:
+        verdict = f"It has not caught up with {name} yet: more training, or more text, brings the number down."
+    return f"{opening}; {others}. {verdict}"
+
+
+def headline_chapter(run: RunData, facts: Facts) -> str:
+    """State of the run, the sentence, the comparison and the cards."""
+    inside = "" if run.finished else unfinished(run)
+    if run.unreadable:
+        inside += element("p", f"<strong>Could not read:</strong> {escape('; '.join(run.unreadable))}", "note warning")
+    if facts.bits_per_byte is None:
+        inside += not_yet("The headline appears after the first validation.")
+    else:
+        inside += paragraph(meaning(facts), "meaning")
+        inside += comparison(facts)
+    inside += cards(
+        [
+            card("validation", decimal(facts.bits_per_byte), "bits per byte"),
+            card("perplexity", significant(facts.perplexity), "as unsure as a fair choice among this many tokens"),
+            card("parameters", count(facts.parameters), "numbers the model learned"),
+            card("tokens seen", count(facts.tokens_seen), epochs_in_words(facts)),
+            card("training time", duration(facts.seconds_training), whole_time(facts)),
+            card("speed", count(facts.tokens_per_second), "tokens per second"),
+        ]
+    )
+    return chapter("result", "What came out", "", inside)
+
+
+def epochs_in_words(facts: Facts) -> str:
+    """How often the training text was read."""
+    if facts.epochs is None:
+        return "in training"
+    if facts.epochs < 1:
+        return f"{percent(facts.epochs)} of the training text"
+    return f"the training text {significant(facts.epochs, 2)} times"
+
+
+def whole_time(facts: Facts) -> str:
+    """The time of all stages."""
+    return f"{duration(facts.seconds_total)} with all stages" if facts.seconds_total is not None else ""
+
+
+def unfinished(run: RunData) -> str:
+    """What to know about a run that goes on, or was stopped."""
+    doing = STAGES.get(run.state)
+    state = f"it was {doing}" if doing else f"its state was “{run.state}”"
+    words = f"when this page was written {state}. Chapters that have nothing to show say so."
+    return element("p", f"<strong>This run is not finished:</strong> {escape(words)}", "note")
+
+
+def comparison(facts: Facts) -> str:
+    """Bars: bits per byte of everything that can be compared."""
+    rows = [("uncompressed", BITS_OF_A_BYTE, "8 bits", "plain")]
+    for name, value, style in (
+        (facts.unigram_name, facts.unigram, "unigram"),
+        ("gzip", facts.gzip, "gzip"),
+        ("xz", facts.xz, "xz"),
+        ("this model", facts.bits_per_byte, "model"),
+    ):
+        if value is not None:
+            rows.append((name, value, f"{decimal(value)} bits", style))
+    remark = paragraph(
+        "Bits for one byte of the validation text; shorter is better. gzip and xz start from nothing, the model starts "
+        "from its training text; its own size is not counted.",
+        "remark",
+    )
+    return f'<figure class="comparison">{bars(rows, "bits per byte, shorter is better")}{remark}</figure>'
+
+
+def plan_chapter(run: RunData, facts: Facts) -> str:
+    """Expected against reached, and why each size was chosen."""
+    lead = "What homespun expected of this machine and this text before it began, and what came of it."
+    if not run.plan:
+        waiting = not_yet("The plan is made once the text is read and the machine measured.")
+        return chapter("plan", "The plan", lead, waiting)
+    minutes = number(run.plan, "minutes")
+    inside = paragraph(f"Asked for: {duration(minutes * 60)}.") if minutes is not None and minutes >= 0 else ""
+    rows = expected_rows(run, facts)
+    if rows:
+        inside += table(
+            ("", "expected", "reached", "difference"),
+            rows,
+            caption="expected against reached",
+            numeric=(1, 2, 3),
+        )
+    choices = [
+        (text(choice, "key") or "", brief(find(choice, "value")), text(choice, "why") or "")
+        for choice in sequence(run.plan, "choices")
+        if isinstance(choice, dict)
+    ]
+    if choices:
+        inside += "<h3>Why these sizes</h3>"
+        inside += table(("setting", "value", "why"), choices, caption="choices of the plan", style="why")
+    measured = run.plan.get("measured")
+    if isinstance(measured, dict) and measured:
+        rows = [(plain(str(key)), brief(value)) for key, value in measured.items()]
+        inside += fold("What was measured on this machine", table(("", "measured"), rows, caption="measured"))
+    return chapter("plan", "The plan", lead, inside)
+
+
+def expected_rows(run: RunData, facts: Facts) -> list[tuple[str, str, str, str]]:
+    """One row per number that the plan foretold."""
+    kinds = (
+        ("validation bits per byte", "validation_bits_per_byte", facts.bits_per_byte, decimal),
+        ("validation loss, nats per token", "validation_loss", facts.validation_loss, decimal),
+        ("tokens per second", "tokens_per_second", facts.tokens_per_second, count),
+        ("tokens to train on", "training_tokens", facts.tokens_seen, count),
+        ("training time", "training_seconds", facts.seconds_training, duration),
+        ("parameters", "parameters", facts.parameters, count),
+        ("memory", "memory_bytes", facts.memory_bytes, size),
+    )
+    rows = []
+    for name, key, reached, write in kinds:
+        expected = number(run.plan, "expected", key)
+        if expected is not None:
+            rows.append((name, write(expected), write(reached), difference(expected, reached)))
+    return rows
+
+
+def difference(expected: float, reached: float | None) -> str:
+    """How far the reached number lies from the expected one, in percent of it."""
+    share = ratio(reached, expected)
+    if share is None:
+        return ""
+    if abs(share - 1) < 0.005:
+        return "as expected"
+    sign = "+" if share > 1 else MINUS
+    return f"{sign}{percent(abs(share - 1))}" if share < 10 else f"{significant(share, 2)} times"
+
+
+def brief(value: object) -> str:
+    """A value of a JSON file in a table cell."""
+    if value is None:
+        return UNKNOWN
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        known = as_number(value)
+        if known is None:
+            return "not a finite number"
+        if known != int(known):
+            return significant(known, 4)
+        return str(int(known)) if abs(known) < 10_000 else whole(known) if abs(known) < 1e15 else significant(known)
+    if isinstance(value, list | tuple):
+        return ", ".join(brief(item) for item in value[:12])
+    return str(value)[:300]

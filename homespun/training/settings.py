@@ -1,0 +1,66 @@
+"""How to train, as a frozen dataclass: what a user can write under ``[training]``. Imports no torch."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from homespun.common.errors import UsageError
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One training run. A step is one update of the weights."""
+
+    steps: int = field(default=1000, metadata={"help": "updates of the weights"})
+    batch_size: int = field(default=16, metadata={"help": "windows of model.context tokens in one step"})
+    micro_batch_size: int = field(
+        default=0, metadata={"help": "windows computed at once, gradients are summed up (0: the whole batch)"}
+    )
+    learning_rate: float = field(default=3e-3, metadata={"help": "the highest rate of the schedule"})
+    schedule: Literal["trapezoid", "cosine"] = field(default="trapezoid", metadata={"help": "how the rate moves"})
+    warmup_steps: int = field(default=50, metadata={"help": "steps in which the rate rises from 0"})
+    decay_fraction: float = field(default=0.4, metadata={"help": "last share of the steps, in which the rate falls"})
+    final_rate_fraction: float = field(default=0.02, metadata={"help": "rate of the last step / highest rate"})
+    weight_decay: float = field(default=0.1, metadata={"help": "decoupled decay of matrices, per unit of rate"})
+    beta1: float = field(default=0.9, metadata={"help": "AdamW's memory of the gradient"})
+    beta2: float = field(default=0.95, metadata={"help": "AdamW's memory of the squared gradient"})
+    gradient_clip: float = field(default=1.0, metadata={"help": "largest norm of the whole gradient (0: no limit)"})
+    precision: Literal["auto", "fp32", "bf16"] = field(
+        default="auto", metadata={"help": "auto: the faster one, measured on this machine"}
+    )
+    device: str = field(default="auto", metadata={"help": "cpu, cuda, cuda:1 …; auto: a GPU where there is one"})
+    threads: int = field(default=0, metadata={"help": "processor threads (0: one per core)"})
+    seed: int = field(default=1, metadata={"help": "of the weights, the order of the data and dropout"})
+    evaluate_every: int = field(default=200, metadata={"help": "steps between exact validation losses"})
+    sample_every: int = field(default=400, metadata={"help": "steps between samples (0: only at the end)"})
+    log_every: int = field(default=10, metadata={"help": "steps between lines of metrics.jsonl"})
+    checkpoint_seconds: float = field(default=30.0, metadata={"help": "seconds between checkpoints"})
+    keep_checkpoints: int = field(default=2, metadata={"help": "how many of the newest checkpoints stay"})
+
+    def __post_init__(self) -> None:
+        for key, least in (
+            ("steps", 1),
+            ("batch_size", 1),
+            ("evaluate_every", 1),
+            ("log_every", 1),
+            ("keep_checkpoints", 1),
+            ("micro_batch_size", 0),
+            ("warmup_steps", 0),
+            ("sample_every", 0),
+            ("threads", 0),
+            ("seed", 0),
+            ("gradient_clip", 0),
+            ("weight_decay", 0),
+            ("checkpoint_seconds", 0),
+        ):
+            if not getattr(self, key) >= least:
+                raise UsageError(f"training.{key} is {getattr(self, key)}; it must be at least {least}")
+        if not self.learning_rate > 0:
+            raise UsageError(f"training.learning_rate is {self.learning_rate}; it must be above 0")
+        for key in ("decay_fraction", "final_rate_fraction", "beta1", "beta2"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise UsageError(f"training.{key} is {getattr(self, key)}; it must lie between 0 and 1")
+        if self.micro_batch_size and self.batch_size % self.micro_batch_size:
+            raise UsageError(
+                f"training.batch_size {self.batch_size} is not a multiple of "
+                f"training.micro_batch_size {self.micro_batch_size}"
+            )
