@@ -1,7 +1,7 @@
 """How well simple means predict a text: what a language model has to beat, in the same unit.
 
 In: the bytes of the validation text, one document after another. Out: bits per byte of gzip -9 (LZ77 with
-Huffman codes), of xz (LZMA) and of a byte counter (order-0 entropy: -sum p log2 p). At most the first 64 MB
+Huffman codes), of xz (LZMA) and of a byte counter (order-0 entropy: -sum p log2 p). At most the first 8 MB
 are taken, by streaming compressors; a model's bits per byte on this text can be held against them.
 
 Cost: xz takes about 1.2 MB/s here, the rest of the corpus 46 MB/s. With a tenth of the text for validation
@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
 
-MOST_BYTES = 64_000_000
+MOST_BYTES = 8_000_000
 BLOCK_BYTES = 1 << 20
 MOST_WAITING = 8
 GZIP_WINDOW = 31  # zlib's word for: the largest window, with gzip's header

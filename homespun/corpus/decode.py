@@ -192,7 +192,7 @@ def find_legacy(block: bytes) -> str | None:
 
     lines = (line for line in block.split(b"\n") if not line.isascii())
     sample = b"\n".join(lines)[:SAMPLE_BYTES]
-    best = from_bytes(sample, cp_isolation=CANDIDATES, enable_fallback=False).best()
+    best = from_bytes(sample, cp_isolation=list[str](CANDIDATES), enable_fallback=False).best()
     if best is None or best.encoding not in CANDIDATES:
         return None
     return closest_latin(sample) if best.encoding in LATIN_PAGES else best.encoding

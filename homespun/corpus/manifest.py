@@ -115,7 +115,9 @@ class CorpusManifest:
 def manifest_from(stored: dict[str, Any]) -> CorpusManifest:
     """The manifest from its JSON form."""
     splits = {
-        name: SplitManifest(**{**split, "shards": tuple(Shard(**shard) for shard in split["shards"])})
+        name: SplitManifest(
+            split["documents"], split["characters"], split["bytes"], tuple(Shard(**shard) for shard in split["shards"])
+        )
         for name, split in stored["splits"].items()
     }
     return CorpusManifest(

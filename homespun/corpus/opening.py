@@ -65,7 +65,7 @@ def open_bytes(path: Path, compression: str = "", advance: Advance = ignore) -> 
             with bz2.BZ2File(raw) as file:
                 yield cast(BinaryIO, file)
         elif compression == ".xz":
-            with lzma.LZMAFile(raw) as file:
+            with lzma.LZMAFile(cast(BinaryIO, raw)) as file:
                 yield cast(BinaryIO, file)
         elif compression == ".zst":
             import pyarrow

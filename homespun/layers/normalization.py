@@ -23,7 +23,7 @@ class RMSNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # (…, C) -> (…, C)
-        # Under mixed precision queries and keys arrive in bfloat16: the gain follows them, and the fused kernel applies.
+        # Under mixed precision queries and keys arrive in bfloat16; a gain of another type has no fused kernel.
         return nn.functional.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.epsilon)
 
 

@@ -136,9 +136,10 @@ def make_plan(
     spent += time.monotonic() - began + facts.train_bytes / ENCODED_BYTES_PER_SECOND
     seconds = minutes * 60 - spent - after
     if seconds < LEAST_TRAINING_SECONDS:
+        enough = math.ceil((spent + after + 20) / 6) / 10
         raise HomespunError(
             f"--minutes {minutes:g} leaves no time to train: reading, measuring and the report take "
-            f"{spent + after:.0f} seconds here; ask for --minutes {math.ceil((spent + after + 20) / 6) / 10:.1f} or more"
+            f"{spent + after:.0f} seconds here; ask for --minutes {enough:.1f} or more"
         )
     best = best_candidate(LAW, facts, model, training, fixed, machine, seconds, memory_bytes() or SMALL_MEMORY)
     values |= chosen_values(best, machine, facts)

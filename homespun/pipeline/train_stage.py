@@ -47,7 +47,7 @@ def train_run(run: RunFolder, config: Configuration, seconds: float | None, repo
 
     True: finished, ``result.json`` is written. False: saved, to be continued.
     """
-    check_shards(run, config)
+    check_shards(run)
     training = config.training
     device = choose_device(training.device)
     threads = set_threads(training.threads)
@@ -96,10 +96,10 @@ def be_deterministic(device: torch.device) -> None:
     """The same bits each time, on a processor; GPUs keep their faster kernels."""
     torch.use_deterministic_algorithms(device.type == "cpu")
     # Filling fresh memory with NaN is a help for debugging and costs a pass over every tensor.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyrefly: ignore
 
 
-def check_shards(run: RunFolder, config: Configuration) -> None:
+def check_shards(run: RunFolder) -> None:
     """The shards are whole and made with this run's tokenizer."""
     verify_shards(run.tokens)
     manifest, tokenizer = read_manifest(run.tokens), Tokenizer.load(run.tokenizer)

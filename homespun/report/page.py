@@ -45,8 +45,8 @@ CHAPTERS: tuple[tuple[str, str, Chapter], ...] = (
 def whole_page(run: RunData) -> str:
     """The report of one run."""
     facts = work_out(run)
-    style = files(__package__).joinpath("page.css").read_text("utf-8")
-    script = files(__package__).joinpath("page.js").read_text("utf-8")
+    style = files("homespun.report").joinpath("page.css").read_text("utf-8")
+    script = files("homespun.report").joinpath("page.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; form-action 'none'"
     links = "".join(f'<li><a href="#{identity}">{escape(name)}</a></li>' for identity, name, _ in CHAPTERS)

@@ -32,7 +32,7 @@ def encode_short(piece: bytes, tokens: Mapping[Pair, int]) -> list[int]:
     """Look at all pairs, merge the first-learned one wherever it stands, and look again."""
     ids = list(piece)
     while len(ids) > 1:
-        token = NO_RANK
+        token, left, right = NO_RANK, -1, -1
         for pair in pairwise(ids):
             candidate = tokens.get(pair, NO_RANK)
             if candidate < token:

@@ -16,6 +16,7 @@ M: weights of the block matrices and the head's use of them; D: effective bytes 
 import itertools
 import math
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
@@ -107,7 +108,8 @@ class Machine:
 def shape(base: GPTConfig, width: int, layers: int, fixed: frozenset[str]) -> GPTConfig:
     """``base`` at one rung of the ladder; what the user has fixed stays."""
     wanted = {"width": width, "layers": layers, "heads": max(1, width // HEAD_WIDTH)}
-    return replace(base, **{key: value for key, value in wanted.items() if f"model.{key}" not in fixed})
+    changes: dict[str, Any] = {key: value for key, value in wanted.items() if f"model.{key}" not in fixed}
+    return replace(base, **changes)
 
 
 def rungs(base: GPTConfig, fixed: frozenset[str]) -> list[GPTConfig]:
