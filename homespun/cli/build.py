@@ -29,8 +29,6 @@ def build(
     Measures this machine, chooses vocabulary, model, batch and steps for the lowest loss in the time
     given, says so, and does it. Interrupted, it continues with: homespun train --resume RUN
     """
-    from homespun.pipeline.build import begin, continue_run, show_plan
-
     choices = choices_of(config)
     if not minutes > 0:
         raise UsageError(f"--minutes is {minutes}; it must be above 0")
@@ -38,6 +36,8 @@ def build(
     unfinished = resume and (out / "run.json").exists()
     if not sources and not unfinished:
         raise UsageError("no SOURCE: name files or folders of text, or python (this interpreter's own library)")
+    from homespun.pipeline.build import begin, continue_run, show_plan
+
     if plan:
         return show_plan(list(sources), minutes, choices, choose_reporter(), json_output)
     reporter = choose_reporter()

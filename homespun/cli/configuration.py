@@ -23,7 +23,7 @@ origins: dict[str, str] = {}
 def layer_configuration(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
     """Called by cyclopts between reading the command line and making values of it."""
     origins.clear()
-    keys = {f"--{key}": key for key in flatten(Configuration())}
+    keys = {option_of(key): key for key in flatten(Configuration())}
     options = {argument.name: argument for argument in arguments}
     if "--config" not in options:
         return
@@ -42,6 +42,11 @@ def layer_configuration(app: App, commands: tuple[str, ...], arguments: Argument
             listed = values[key] if isinstance(values[key], tuple) else (values[key],)
             for index, value in enumerate(listed):
                 options[option].append(Token(keyword=option, value=str(value), source=source, index=index))
+
+
+def option_of(key: str) -> str:
+    """``training.batch_size`` is ``--training.batch-size`` on the command line (``_`` is understood too)."""
+    return "--" + key.replace("_", "-")
 
 
 def choices_of(config: Configuration | None) -> Choices:

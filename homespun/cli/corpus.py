@@ -1,6 +1,6 @@
 """``homespun corpus SOURCE… --out FOLDER``: only the first stage, clean documents as Parquet with a manifest."""
 
-import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -24,9 +24,10 @@ def corpus(
         raise UsageError("no SOURCE: name files or folders of text, or python")
     if out.exists():
         raise UsageError(f"{out} exists; give another --out")
-    corpus_stage(out, list(sources), config, choose_reporter())
+    manifest = corpus_stage(out, list(sources), config, choose_reporter())
     if json_output:
         print((out / "manifest.json").read_text("utf-8"), end="")
-    else:
-        steps = json.loads((out / "manifest.json").read_text("utf-8"))["steps"]
-        print("\n".join(f"{name.replace('_', ' '):<28} {count}" for name, count in steps.items() if count))
+        return
+    for name, count in asdict(manifest.counts).items():
+        if count:
+            print(f"{name.replace('_', ' '):<28} {count}")

@@ -11,10 +11,8 @@ from cyclopts import App, CycloptsError
 
 from homespun import __version__
 from homespun.cli.configuration import layer_configuration
-from homespun.common.errors import HomespunError, UsageError
+from homespun.common.errors import HomespunError, Interrupted, UsageError
 from homespun.common.files import explain_os_error
-
-INTERRUPTED = 130
 
 app = App(
     name="homespun",
@@ -47,7 +45,7 @@ def run(arguments: list[str]) -> int:
     except CycloptsError as error:
         return complain(one_line(error), UsageError.exit_code)
     except KeyboardInterrupt:
-        return complain("interrupted", INTERRUPTED)
+        return complain("interrupted", Interrupted.exit_code)
     except BrokenPipeError:
         # The reader has gone (| head): nothing more to say, and nothing to print it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from homespun.cli.build import default_folder
-from homespun.cli.configuration import ConfigFile, ConfigurationOptions, choices_of
+from homespun.cli.configuration import ConfigFile, ConfigurationOptions, choices_of, option_of
 from homespun.cli.terminal import choose_reporter
 from homespun.common.errors import UsageError
 from homespun.pipeline.configuration import Configuration
@@ -26,19 +26,19 @@ def train(
     homespun train SOURCE --config recipe.toml --out RUN
     homespun train --resume RUN
     """
+    choices = choices_of(config)
+    if resume is None and not sources:
+        raise UsageError("no SOURCE: name files or folders of text, or continue a run with --resume RUN")
     from homespun.pipeline.build import begin, continue_run
 
-    choices = choices_of(config)
     reporter = choose_reporter()
     if resume is not None:
         changed = [key for key, origin in choices.origins.items() if origin != "default"]
         if changed or sources or out:
             raise UsageError(
                 "--resume continues a run as it was configured; leave out sources, --out and "
-                f"{', '.join('--' + key for key in changed) or 'other options'}"
+                f"{', '.join(option_of(key) for key in changed) or 'other options'}"
             )
         return continue_run(resume, reporter, json_output)
-    if not sources:
-        raise UsageError("no SOURCE: name files or folders of text, or continue a run with --resume RUN")
     command = ["homespun", *sys.argv[1:]]
     return begin(out or default_folder(sources), list(sources), None, choices, command, reporter, json_output)

@@ -5,7 +5,7 @@ Huffman codes), of xz (LZMA) and of a byte counter (order-0 entropy: -sum p log2
 are taken, by streaming compressors; a model's bits per byte on this text can be held against them.
 
 Cost: xz takes about 1.2 MB/s here, the rest of the corpus 46 MB/s. With a tenth of the text for validation
-the whole is bound by xz at 8 to 10 MB/s, until its 64 MB are done.
+the whole is bound by xz until its 8 MB are done.
 """
 
 import lzma
@@ -58,7 +58,7 @@ class CompressionMeter:
             thread.shutdown(cancel_futures=True)
 
     def add(self, raw: bytes) -> None:
-        """More of the text; ignored beyond 64 MB."""
+        """More of the text; ignored beyond the first 8 MB."""
         raw = raw[: MOST_BYTES - self.bytes]
         self.bytes += len(raw)
         self.block += raw

@@ -4,7 +4,7 @@ Beside the model but without torch, so that the command line can read it in mill
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args, get_type_hints
 
 from homespun.common.errors import UsageError
 
@@ -36,9 +36,18 @@ class GPTConfig:
     dropout: float = field(default=0.0, metadata={"help": "share of activations dropped in training"})
 
     def __post_init__(self) -> None:
+        for key, kind in get_type_hints(GPTConfig).items():
+            known = get_args(kind)  # of a Literal; nothing for other types
+            if known and getattr(self, key) not in known:
+                raise UsageError(f"model.{key} is {getattr(self, key)!r}; choose one of {', '.join(known)}")
         for key in ("vocabulary_size", "context", "layers", "width", "heads"):
             if getattr(self, key) < 1:
                 raise UsageError(f"model.{key} is {getattr(self, key)}; it must be at least 1")
+        for key in ("key_value_heads", "head_width", "feedforward_width", "norm_epsilon"):
+            if not getattr(self, key) >= 0:
+                raise UsageError(f"model.{key} is {getattr(self, key)}; it must be at least 0")
+        if not 0 < self.rotary_base < float("inf"):
+            raise UsageError(f"model.rotary_base is {self.rotary_base}; it must be above 0")
         if not self.head_width and self.width % self.heads:
             raise UsageError(
                 f"model.width {self.width} does not divide into model.heads {self.heads}; "

@@ -4,9 +4,13 @@
 the same stages; each stage leaves its result whole or not at all, so the walk may begin again anywhere.
 """
 
+import contextlib
 import json
+import signal
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +104,7 @@ class Clock:
 
 def walk(run: RunFolder, reporter: Reporter, json_output: bool) -> int:
     """All stages in order, skipping what is there."""
-    with locked(run):
+    with locked(run), stoppable(run):
         remove_leftovers(run.path)
         clock = Clock(run)
         choices, plan = prepare_and_plan(run, asked_choices(run), run.record()["minutes_asked"], clock, reporter)
@@ -113,8 +117,26 @@ def walk(run: RunFolder, reporter: Reporter, json_output: bool) -> int:
         clock.note(state="finished" if finished else "training")
         write_report(run.path)
         if not finished:
-            raise Interrupted(f"stopped and saved; go on with: homespun train --resume {run.path}")
+            raise KeyboardInterrupt
     return show_result(run, reporter, json_output)
+
+
+@contextlib.contextmanager
+def stoppable(run: RunFolder) -> Iterator[None]:
+    """Ctrl-C and SIGTERM, at any moment, end with the line that says how to go on."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    previous = signal.signal(signal.SIGTERM, stop) if in_main_thread else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(f"stopped and saved; go on with: homespun train --resume {run.path}") from None
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGTERM, previous)
 
 
 def asked_choices(run: RunFolder) -> Choices:

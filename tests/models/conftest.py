@@ -1,0 +1,5 @@
+"""One thread: the models here are so small that a second one costs more than it brings."""
+
+import torch
+
+torch.set_num_threads(1)
