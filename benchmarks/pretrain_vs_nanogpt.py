@@ -1,4 +1,4 @@
-"""Claim: on the same text, shape and machine, homespun trains faster than nanoGPT and reaches its loss sooner.
+"""Question: on the same text, shape and machine, how do homespun and nanoGPT compare in tokens/s and time to a loss?
 
     python benchmarks/pretrain_vs_nanogpt.py --nanogpt DIR [--data FILE] [--iterations N] [--repeats N] [--json]
 
@@ -14,7 +14,9 @@ text; without it, tinyshakespeare/input.txt under the folder that HOMESPUN_DATA 
 
 Three rows: nanoGPT's ``train.py`` as its README runs it on a processor; homespun with nanoGPT's parts (as
 many parameters, checked); homespun with its default parts (Qwen3's) at the same width and depth. nanoGPT's
-GELU is exact, ours the tanh form. ``--precision fp32`` compares the code alone.
+GELU is exact, ours the tanh form. tokens/s compares the code (with ``--precision fp32`` nothing else); time to
+a loss compares code, rates, initialization and parts together. Below a few hundred iterations nanoGPT has
+hardly left its warm-up of 100, so its time to a loss says little there. On a busy machine nothing here counts.
 
 Seeds: nanoGPT's is written in its train.py (1337) and stays; our repeat number r has seed r. So our
 figures are medians over seeds, nanoGPT's over repetitions of one training. Start-up and evaluation are in
@@ -206,7 +208,7 @@ def main() -> int:
         print(json.dumps(record, indent=1))
         return 0
     print("\n".join(machine_lines(facts)))
-    print(f"{options.iterations:,} steps of {BATCH_SIZE} x {CONTEXT} tokens, {threads} threads, {options.repeats} repeats")
+    print(f"{options.iterations:,} steps of {BATCH_SIZE} x {CONTEXT} tokens, {threads} threads, {options.repeats} runs")
     print("loss: nats per token over the whole validation split; ratio: times as fast as nanoGPT\n")
     print(lines(rows, losses))
     return 0

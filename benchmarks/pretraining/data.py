@@ -8,11 +8,11 @@ import pickle
 from pathlib import Path
 
 import numpy as np
-from pretraining.curve import CONTEXT, VOCABULARY_LIMIT
 
 from homespun.batches.shards import FORMAT_VERSION, write_split
 from homespun.common.errors import UsageError
 from homespun.common.files import explain_os_error, write_json
+from pretraining.curve import CONTEXT, VOCABULARY_LIMIT
 
 TRAINING_SHARE = 0.9
 

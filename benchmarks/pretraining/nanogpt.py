@@ -15,9 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-from pretraining.curve import BATCH_SIZE, CONTEXT, HEADS, LAYERS, WIDTH, Curve, make_curve
-
 from homespun.common.errors import HomespunError, UsageError
+from pretraining.curve import BATCH_SIZE, CONTEXT, HEADS, LAYERS, WIDTH, Curve, make_curve
 
 CONFIG = "config/train_shakespeare_char.py"
 NEEDED = ("train.py", "model.py", "configurator.py", CONFIG)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pretraining.curve import BATCH_SIZE, CONTEXT, HEADS, LAYERS, WIDTH, Curve, make_curve
 
 from homespun.batches.next_token import NextTokenBatches, validation_batches
 from homespun.batches.shards import TokenShards, read_manifest
@@ -30,6 +29,7 @@ from homespun.training.optimizer import build_optimizer
 from homespun.training.pace import FixedPace
 from homespun.training.settings import TrainingConfig
 from homespun.training.validation import ExactLoss, exact_loss
+from pretraining.curve import BATCH_SIZE, CONTEXT, HEADS, LAYERS, WIDTH, Curve, make_curve
 
 NEVER = 1e9  # seconds between checkpoints: nanoGPT's are outside its clock, so ours are left out
 PROCESSOR = torch.device("cpu")
@@ -139,6 +139,4 @@ def train_ours(job: Job) -> Curve:
             state=TrainingState(0, job.steps, 0, 0.0, job.threads, job.precision),
         )
     )
-    return make_curve(
-        watch.step_seconds, watch.losses, job.interval, parameter_count(config), job.precision, job.seed
-    )
+    return make_curve(watch.step_seconds, watch.losses, job.interval, parameter_count(config), job.precision, job.seed)

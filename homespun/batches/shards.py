@@ -10,7 +10,7 @@ its first real token has something to be predicted from.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,10 @@ class TokenShards:
 
     def __init__(self, folder: Path, split: str) -> None:
         manifest = read_manifest(folder)
+        if split not in manifest["splits"]:
+            raise DamagedFileError(
+                f"{folder / 'manifest.json'} has no split {split}; delete {folder} and run the command again"
+            )
         self.folder = folder
         self.dtype = dtype_for(manifest["vocabulary_size"])
         self.entries = [ShardEntry(**entry) for entry in manifest["splits"][split]["shards"]]
@@ -129,12 +133,32 @@ class TokenShards:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a folder of shards, of a version that this program reads."""
     manifest = read_json(folder / "manifest.json")
-    if manifest.get("format") != FORMAT_VERSION:
+    version = manifest.get("format") if isinstance(manifest, dict) else None
+    if version != FORMAT_VERSION:
         raise DamagedFileError(
-            f"{folder} holds token shards of format {manifest.get('format')!r}, this version reads {FORMAT_VERSION}; "
+            f"{folder} holds token shards of format {version!r}, this version reads {FORMAT_VERSION}; "
             "delete the folder and run the command again"
         )
+    if not is_complete(manifest):
+        raise DamagedFileError(
+            f"{folder / 'manifest.json'} is damaged (an entry is missing); delete {folder} and run the command again"
+        )
     return manifest
+
+
+def is_complete(manifest: dict[str, Any]) -> bool:
+    """Everything is there that reading shards needs, each of its kind."""
+    splits = manifest.get("splits")
+    if not isinstance(manifest.get("vocabulary_size"), int) or not isinstance(splits, dict):
+        return False
+    kinds = {field.name: field.type for field in fields(ShardEntry)}
+    for split in splits.values():
+        if not isinstance(split, dict) or not isinstance(split.get("shards"), list):
+            return False
+        for entry in split["shards"]:
+            if not isinstance(entry, dict) or {key: type(value) for key, value in entry.items()} != kinds:
+                return False
+    return True
 
 
 def verify_shards(folder: Path) -> None:

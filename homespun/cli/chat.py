@@ -16,6 +16,7 @@ from homespun.inference.settings import SamplingConfig
 
 def chat(
     run: Annotated[Path, Parameter(help="a run folder")],
+    /,
     *,
     device: Annotated[str, Parameter(help="cpu, cuda …; auto: a GPU where there is one")] = "auto",
     sampling: Annotated[SamplingConfig, Parameter(name="*")] = SamplingConfig(),

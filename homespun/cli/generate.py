@@ -13,6 +13,7 @@ from homespun.inference.settings import SamplingConfig
 
 def generate(
     run: Annotated[Path, Parameter(help="a run folder")],
+    /,
     *,
     prompt: Annotated[str, Parameter(help="the beginning; - reads it from standard input")] = "",
     device: Annotated[str, Parameter(help="cpu, cuda …; auto: a GPU where there is one")] = "auto",

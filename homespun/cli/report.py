@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 def report(
     run: Annotated[Path, Parameter(help="a run folder")],
+    /,
     *,
     json_output: Annotated[bool, Parameter(name="--json", negative=(), help="print the summary for programs")] = False,
 ) -> None:

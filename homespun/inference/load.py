@@ -20,7 +20,7 @@ def load_for_inference(
     """The newest whole checkpoint of the run folder ``run``."""
     if not run.is_dir():
         raise UsageError(f"there is no run folder {run}; make one with: homespun build SOURCE --out {run}")
-    checkpoint = newest_checkpoint(run / "checkpoints", warn)
+    checkpoint = newest_checkpoint(run / "checkpoints", warn, clean=False)
     if checkpoint is None:
         raise HomespunError(f"{run} has no checkpoint yet; continue it with: homespun train --resume {run}")
     try:

@@ -14,7 +14,8 @@ def probabilities(logits: torch.Tensor, config: SamplingConfig) -> torch.Tensor:
     logits = logits.float()
     if config.temperature == 0:
         return torch.nn.functional.one_hot(logits.argmax(), len(logits)).float()
-    logits = logits / config.temperature
+    # The highest becomes 0 before the division, in doubles: no temperature, however small, overflows.
+    logits = (logits.double() - logits.max()) / config.temperature
     if 0 < config.top_k < len(logits):
         logits = keep_top_k(logits, config.top_k)
     chances = logits.softmax(-1)
@@ -22,7 +23,7 @@ def probabilities(logits: torch.Tensor, config: SamplingConfig) -> torch.Tensor:
         chances = chances.where(chances >= config.min_p * chances.max(), 0.0)
     if config.top_p < 1:
         chances = keep_top_p(chances, config.top_p)
-    return chances / chances.sum()
+    return (chances / chances.sum()).float()
 
 
 def keep_top_k(logits: torch.Tensor, k: int) -> torch.Tensor:

@@ -20,8 +20,8 @@ class SamplingConfig:
     stop: tuple[str, ...] = field(default=(), metadata={"help": "stop before any of these texts"})
 
     def __post_init__(self) -> None:
-        if self.temperature < 0:
-            raise UsageError(f"sampling.temperature is {self.temperature}; it must be at least 0")
+        if not 0 <= self.temperature < float("inf"):
+            raise UsageError(f"sampling.temperature is {self.temperature}; it must be a number, at least 0")
         if self.top_k < 0:
             raise UsageError(f"sampling.top_k is {self.top_k}; it must be at least 0 (0: all tokens)")
         if not 0 < self.top_p <= 1:
@@ -30,7 +30,7 @@ class SamplingConfig:
             raise UsageError(f"sampling.min_p is {self.min_p}; it must lie between 0 and 1")
         if self.maximum_tokens < 1:
             raise UsageError(f"sampling.maximum_tokens is {self.maximum_tokens}; it must be at least 1")
-        if self.seed < 0:
-            raise UsageError(f"sampling.seed is {self.seed}; it must be at least 0")
+        if not 0 <= self.seed < 2**64:
+            raise UsageError(f"sampling.seed is {self.seed}; it must be at least 0 and below 2^64")
         if "" in self.stop:
             raise UsageError("sampling.stop holds an empty text, which would stop everything; leave it out")

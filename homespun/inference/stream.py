@@ -43,16 +43,20 @@ def until_stop(pieces: Iterable[str], stops: tuple[str, ...]) -> Iterator[str]:
     held = ""
     for piece in pieces:
         held += piece
-        if found := [at for stop in stops if (at := held.find(stop)) >= 0]:
-            if min(found):
-                yield held[: min(found)]
-            return
-        safe = len(held) - longest_beginning(held, stops)
-        if safe:
-            yield held[:safe]
-            held = held[safe:]
-    if held:
-        yield held
+        found = first_stop(held, stops)
+        undecided = len(held) - longest_beginning(held, stops)
+        if found <= undecided and found < len(held):
+            break  # of several stops the one that begins first counts, even if a shorter one is complete before it
+        if undecided:
+            yield held[:undecided]
+            held = held[undecided:]
+    if text := held[: first_stop(held, stops)]:
+        yield text
+
+
+def first_stop(text: str, stops: tuple[str, ...]) -> int:
+    """Where the first stop in ``text`` begins; the length of ``text`` if there is none."""
+    return min((at for stop in stops if (at := text.find(stop)) >= 0), default=len(text))
 
 
 def longest_beginning(text: str, stops: tuple[str, ...]) -> int:

@@ -52,9 +52,8 @@ def begin(
     """Start a run in the new folder ``out``. ``minutes`` None: exactly as configured, no plan."""
     check_vocabulary_key(choices)
     scan(sources)
-    run = create_run(out, sources, minutes, command)
     asked = {key: value for key, value in flatten(choices.config).items() if not choices.is_open(key)}
-    run.update(asked=asked, origins={key: choices.origins[key] for key in asked})
+    run = create_run(out, sources, minutes, command, asked, {key: choices.origins[key] for key in asked})
     return walk(run, reporter, json_output)
 
 
@@ -72,8 +71,7 @@ def show_plan(sources: list[str], minutes: float, choices: Choices, reporter: Re
     """Read the text, measure the machine, print the plan, leave nothing behind."""
     check_vocabulary_key(choices)
     with tempfile.TemporaryDirectory(prefix="homespun-plan-") as folder:
-        run = create_run(Path(folder) / "run", sources, minutes, [])
-        run.update(asked={}, origins={})
+        run = create_run(Path(folder) / "run", sources, minutes, [], {}, {})
         _, plan = prepare_and_plan(run, choices, minutes, Clock(run), reporter)
         print(json.dumps(plan.record(), indent=1) if json_output else "\n".join(plan_lines(plan)))
     return 0
@@ -180,9 +178,10 @@ def plan_stage(
     device = choose_device(choices.config.training.device)
     write_json(run.path / "environment.json", describe_environment(device, threads))
     tokenizer = Tokenizer.load(run.tokenizer)
-    texts = iterate_texts(run.corpus, "validation")
     reporter.say("measuring this machine …")
-    plan = make_plan(choices, minutes, corpus, tokenizer, texts, device, clock.seconds())
+    plan = make_plan(
+        choices, minutes, corpus, tokenizer, lambda split: iterate_texts(run.corpus, split), device, clock.seconds()
+    )
     write_json(run.plan, plan.record())
     planned = choices.with_values(plan.values, "plan")
     write_toml(run.config, planned.config)

@@ -7,10 +7,11 @@ keys that nobody has set are chosen.
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from homespun.common.errors import HomespunError
@@ -26,7 +27,7 @@ from homespun.training.budget import (
     Machine,
     TextFacts,
     best_candidate,
-    expected_bits,
+    expected_loss,
     learning_rate_for,
     measure_machine,
 )
@@ -99,8 +100,8 @@ def choose_vocabulary(choices: Choices, minutes: float, corpus: CorpusManifest) 
 
 
 def vocabulary_for(train_bytes: int, minutes: float) -> int:
-    """A power of two between 512 and 32,768."""
-    wanted = min(train_bytes / 1000, 1500 * max(minutes, 0.1) ** 0.5)
+    """A power of two between 512 and 32,768, at most one token for every 500 bytes of text."""
+    wanted = min(train_bytes / 500, 3000 * max(minutes, 0.1) ** 0.5)
     size = 512
     while size < 32_768 and size * 1.5 < wanted:
         size *= 2
@@ -112,7 +113,7 @@ def make_plan(
     minutes: float | None,
     corpus: CorpusManifest,
     tokenizer: Tokenizer,
-    validation_texts: Iterable[str],
+    texts: Callable[[str], Iterable[str]],
     device: torch.device,
     spent: float,
 ) -> Plan:
@@ -120,7 +121,7 @@ def make_plan(
     threads = set_threads(choices.config.training.threads)
     began = time.monotonic()
     fixed = frozenset(key for key in choices.origins if not choices.is_open(key))
-    facts = text_facts(corpus, tokenizer, validation_texts)
+    facts = text_facts(corpus, tokenizer, texts)
     values = {"model.vocabulary_size": tokenizer.vocabulary_size, "training.threads": threads}
     if minutes is not None and "model.context" not in fixed:
         values["model.context"] = context_for(facts)
@@ -155,6 +156,7 @@ def make_plan(
             "threads": threads,
             "speeds": [asdict(speed) for speed in machine.speeds],
             "bytes_per_token": facts.bytes_per_token,
+            "unigram_loss": facts.unigram_loss,
         },
         origins=choices.origins | dict.fromkeys(values, "plan"),
         seconds_after_training=after,
@@ -166,40 +168,54 @@ def plain_plan(choices: Choices, values: dict[str, Any], facts: TextFacts) -> Pl
     model, training = choices.config.model, choices.config.training
     values = {key: value for key, value in values.items() if choices.origins.get(key) in ("default", "plan", None)}
     tokens = training.steps * training.batch_size * model.context
+    loss = expected_loss(LAW, facts, model, tokens)
     return Plan(
         minutes=None,
         timed=False,
         values=values,
         reasons={"training.precision": "the faster one for this model on this machine, measured"},
         expected={
-            "validation_bits_per_byte": expected_bits(LAW, facts, model, tokens),
+            "validation_bits_per_byte": facts.bits_per_byte(loss),
+            "validation_loss": loss,
             "training_tokens": tokens,
             "parameters": parameter_count(model),
             "memory_bytes": training_memory_bytes(model, training.batch_size * model.context),
         },
-        measured={"bytes_per_token": facts.bytes_per_token},
+        measured={"bytes_per_token": facts.bytes_per_token, "unigram_loss": facts.unigram_loss},
         origins=choices.origins | dict.fromkeys(values, "plan"),
         seconds_after_training=0.0,
     )
 
 
-def text_facts(corpus: CorpusManifest, tokenizer: Tokenizer, validation_texts: Iterable[str]) -> TextFacts:
-    """Sizes from the manifest; bytes per token from encoding a part of the validation text."""
-    characters, encoded_bytes, tokens = 0, 0, 0
-    for text in validation_texts:
-        part = text[: SAMPLED_CHARACTERS - characters]
-        characters += len(part)
-        encoded_bytes += len(part.encode("utf-8"))
-        tokens += len(tokenizer.encode(part))
-        if characters >= SAMPLED_CHARACTERS:
-            break
+def text_facts(corpus: CorpusManifest, tokenizer: Tokenizer, texts: Callable[[str], Iterable[str]]) -> TextFacts:
+    """Sizes from the manifest; bytes per token and the unigram loss from encoding a part of each split."""
+    train, _ = count_tokens(texts("train"), tokenizer)
+    validation, validation_bytes = count_tokens(texts("validation"), tokenizer)
     return TextFacts(
         train_bytes=corpus.splits["train"].bytes,
         validation_bytes=corpus.splits["validation"].bytes,
-        bytes_per_token=encoded_bytes / max(1, tokens),
-        gzip_bits_per_byte=corpus.compression.gzip_bits_per_byte,
-        vocabulary_size=tokenizer.vocabulary_size,
+        bytes_per_token=validation_bytes / max(1, validation.sum()),
+        unigram_loss=unigram_loss(train, validation),
     )
+
+
+def count_tokens(texts: Iterable[str], tokenizer: Tokenizer) -> tuple[np.ndarray, int]:
+    """How often each token occurs in the beginning of some texts, and how many bytes were counted."""
+    counts, characters, size = np.zeros(tokenizer.vocabulary_size, np.int64), 0, 0
+    for text in texts:
+        part = text[: SAMPLED_CHARACTERS - characters]
+        characters += len(part)
+        size += len(part.encode("utf-8"))
+        counts += np.bincount(tokenizer.encode(part), minlength=len(counts))
+        if characters >= SAMPLED_CHARACTERS:
+            break
+    return counts, size
+
+
+def unigram_loss(train: np.ndarray, validation: np.ndarray) -> float:
+    """Nats per token of ``validation`` when only the frequencies of ``train`` are known (half a count added)."""
+    chances = (train + 0.5) / (train + 0.5).sum()
+    return float(-(validation * np.log(chances)).sum() / max(1, validation.sum()))
 
 
 def context_for(facts: TextFacts) -> int:
@@ -250,8 +266,8 @@ def expected(best: Expectation, facts: TextFacts) -> dict[str, float]:
     """For the plan and the report."""
     tokens = best.steps * best.batch_size * best.model.context
     return {
-        "validation_bits_per_byte": best.bits_per_byte,
-        "validation_loss": best.bits_per_byte * math.log(2) * facts.bytes_per_token,
+        "validation_bits_per_byte": facts.bits_per_byte(best.loss),
+        "validation_loss": best.loss,
         "tokens_per_second": best.tokens_per_second,
         "training_tokens": tokens,
         "training_seconds": tokens / best.tokens_per_second,

@@ -1,6 +1,5 @@
 """Watches the training loop and writes down what it sees: metrics, samples, the bar on the screen."""
 
-import math
 from typing import Any
 
 from homespun.batches.next_token import NextTokenBatches
@@ -84,8 +83,3 @@ class Recorder:
 def where(state: TrainingState) -> dict[str, Any]:
     """The entries that every record of a run has."""
     return {"step": state.step, "tokens": state.tokens, "seconds": round(state.seconds, 3)}
-
-
-def perplexity(loss: float) -> float:
-    """Of a loss in nats per token."""
-    return math.exp(min(loss, 700.0))

@@ -20,7 +20,7 @@ from typing import Any
 
 from homespun import __version__
 from homespun.common.errors import DamagedFileError, HomespunError, UsageError
-from homespun.common.files import explain_os_error, read_json, write_atomic, write_json
+from homespun.common.files import explain_os_error, read_json, remove_leftovers, write_atomic, write_json
 
 FORMAT_VERSION = 1
 
@@ -109,10 +109,22 @@ def step_of(line: str) -> float:
         return float("inf")
 
 
-def create_run(path: Path, sources: list[str], minutes: float | None, command: list[str]) -> RunFolder:
-    """A new run folder; an existing one with anything in it is never written over."""
+def create_run(
+    path: Path,
+    sources: list[str],
+    minutes: float | None,
+    command: list[str],
+    asked: dict[str, Any],
+    origins: dict[str, str],
+) -> RunFolder:
+    """A new run folder; an existing one with anything in it is never written over.
+
+    ``asked``: the configuration values that the user has set, ``origins``: where. All of it is written at
+    once, so a kill leaves a run that can go on or a folder that can be used again.
+    """
     run = RunFolder(path)
     try:
+        remove_leftovers(path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise UsageError(existing_folder_line(run))
         path.mkdir(parents=True, exist_ok=True)
@@ -130,6 +142,8 @@ def create_run(path: Path, sources: list[str], minutes: float | None, command: l
             "command": command,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds_total": 0.0,
+            "asked": asked,
+            "origins": origins,
         },
     )
     return run

@@ -7,6 +7,7 @@ renamed, so a kill at any moment leaves the previous one; the newest whole one i
 """
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -20,11 +21,19 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from homespun.common.errors import DamagedFileError, HomespunError
-from homespun.common.files import atomic_folder, read_json, remove_leftovers, sha256_of_file, write_json
+from homespun.common.files import (
+    TEMPORARY_PREFIX,
+    atomic_folder,
+    read_json,
+    remove_leftovers,
+    sha256_of_file,
+    write_json,
+)
 from homespun.training.optimizer import load_optimizer_tensors, optimizer_tensors
 
 FORMAT_VERSION = 1
 NAME = re.compile(r"step-(\d{8})")
+FILES = frozenset({"model.safetensors", "optimizer.safetensors", "config.json", "tokenizer.json", "state.json"})
 RANDOM_STATE = "random_state"
 
 
@@ -49,13 +58,15 @@ def save_checkpoint(
     tokenizer_file: Path,
     keep: int,
 ) -> Path:
-    """Write ``folder/step-NNNNNNNN`` and remove all but the newest ``keep``."""
+    """Write ``folder/step-NNNNNNNN`` and remove all but it and the ``keep - 1`` before it.
+
+    Later steps go too: they were damaged, or this run would have continued from them.
+    """
     path = folder / f"step-{state.step:08d}"
-    folder.mkdir(parents=True, exist_ok=True)
     with atomic_folder(path) as temporary:
         weights = {name: parameter.detach().contiguous() for name, parameter in model.named_parameters()}
-        save_file(weights, temporary / "model.safetensors")
-        save_file(
+        write_tensors(weights, temporary / "model.safetensors")
+        write_tensors(
             optimizer_tensors(model, optimizer) | {RANDOM_STATE: torch.get_rng_state()},
             temporary / "optimizer.safetensors",
         )
@@ -64,9 +75,21 @@ def save_checkpoint(
         (temporary / "state.json").write_text(json.dumps(asdict(state), indent=1), "utf-8")
         sums = {file.name: sha256_of_file(file) for file in sorted(temporary.iterdir())}
         write_json(temporary / "manifest.json", {"format": FORMAT_VERSION, "sha256": sums})
-    for old in sorted(list_checkpoints(folder), reverse=True)[keep:]:
-        shutil.rmtree(old, ignore_errors=True)
+    kept = [found for found in list_checkpoints(folder) if found <= path][-keep:]
+    for found in list_checkpoints(folder):
+        if found not in kept:
+            shutil.rmtree(found, ignore_errors=True)
     return path
+
+
+def write_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Write a safetensors file; what the system refuses (a full disk) is an ``OSError``, as everywhere else."""
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:  # the library has the system's error in its text only
+        number = re.search(r"os error (\d+)", str(error))
+        code = int(number[1]) if number else 0
+        raise OSError(code, os.strerror(code) if code else str(error), str(path)) from error
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -85,6 +108,10 @@ def verify_checkpoint(path: Path) -> None:
         raise DamagedFileError(
             f"checkpoint {path} has format {manifest.get('format')!r}, this version reads {FORMAT_VERSION}"
         )
+    if manifest["sha256"].keys() != FILES:
+        raise DamagedFileError(
+            f"checkpoint file {path / 'manifest.json'} is damaged (it does not list what belongs there)"
+        )
     for name, expected in manifest["sha256"].items():
         if not (path / name).is_file():
             raise DamagedFileError(f"checkpoint file {path / name} is missing")
@@ -92,12 +119,38 @@ def verify_checkpoint(path: Path) -> None:
             raise DamagedFileError(f"checkpoint file {path / name} is damaged (its checksum differs)")
 
 
-def newest_checkpoint(folder: Path, warn: Callable[[str], None]) -> Path | None:
+def is_whole(path: Path) -> bool:
+    """``verify_checkpoint`` as a question."""
+    try:
+        verify_checkpoint(path)
+    except HomespunError:
+        return False
+    return True
+
+
+def rescue_leftovers(folder: Path) -> None:
+    """Give whole checkpoints their name that a killed process left under a temporary one.
+
+    Saving a step again removes the old folder before the new one takes its place; a kill in between
+    would otherwise cost both.
+    """
+    for leftover in folder.glob(f"{TEMPORARY_PREFIX}*-step-*"):
+        path = folder / leftover.name[-len("step-00000000") :]
+        if NAME.fullmatch(path.name) and is_whole(leftover) and not is_whole(path):
+            shutil.rmtree(path, ignore_errors=True)
+            os.replace(leftover, path)
+
+
+def newest_checkpoint(folder: Path, warn: Callable[[str], None], clean: bool = True) -> Path | None:
     """The newest whole checkpoint; damaged ones are named through ``warn`` and passed over.
 
-    None if there has never been one. All damaged is an error, not a silent new start.
+    None if there has never been one. All damaged is an error, not a silent new start. ``clean``: clear up
+    after killed processes first. Only who is about to train here may do that: to a reader, a
+    checkpoint that is being written looks like one that a killed process left.
     """
-    remove_leftovers(folder)
+    if clean:
+        rescue_leftovers(folder)
+        remove_leftovers(folder)
     candidates = list_checkpoints(folder)
     for path in reversed(candidates):
         try:

@@ -109,7 +109,7 @@ def train(run: TrainingRun) -> bool:
         if state.step >= state.total:
             break
         if run.stop_requested():
-            check_finite({"loss": float(window.loss)}, state)
+            check_finite({"loss": float(window.loss), "gradient_norm": float(window.gradient_norm)}, state)
             run.save(state)
             return False
         started = time.perf_counter()
@@ -144,7 +144,9 @@ def train(run: TrainingRun) -> bool:
         if config.sample_every and state.step % config.sample_every == 0 and not last:
             run.observer.sampled(state)
         state.seconds += time.perf_counter() - started
-    run.observer.validated(run.validate("fp32"), state)  # the final figure, at full precision
+    final = run.validate("fp32")  # the final figure, at full precision
+    check_finite({"loss": final.loss}, state)
+    run.observer.validated(final, state)
     run.save(state)
     return True
 

@@ -78,7 +78,12 @@ def test_an_order_looks_random() -> None:
     tokens_per_shard=st.sampled_from([13, 40, 1 << 20]),
 )
 def test_every_window_once_per_epoch(
-    tmp_path_factory: pytest.TempPathFactory, tokens: int, context: int, batch_size: int, seed: int, tokens_per_shard: int
+    tmp_path_factory: pytest.TempPathFactory,
+    tokens: int,
+    context: int,
+    batch_size: int,
+    seed: int,
+    tokens_per_shard: int,
 ) -> None:
     shards = shards_of(tmp_path_factory.mktemp("shards"), tokens, tokens_per_shard)
     if (tokens - 1) // context < 2:
@@ -142,7 +147,7 @@ def test_the_context_that_the_message_names_fits(tmp_path: Path, tokens: int) ->
     with pytest.raises(HomespunError) as raised:
         NextTokenBatches(shards, 100, 4, seed=1)
     named = int(str(raised.value).split("--model.context to ")[1].split()[0])
-    assert NextTokenBatches(shards, named, 4, seed=1).windows == 1
+    assert NextTokenBatches(shards, named, 4, seed=1).windows >= 1
     with pytest.raises(HomespunError):
         NextTokenBatches(shards, named + 1, 4, seed=1)
 

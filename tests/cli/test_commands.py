@@ -51,7 +51,7 @@ def complaint(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["train"], "no SOURCE"),
         (["train", "--resume", "nowhere"], "nowhere"),
         (["generate", "nowhere"], "no run folder nowhere"),
-        (["generate"], "--run"),
+        (["generate"], "RUN"),
         (["report", "nowhere"], "nowhere"),
         (["chat", "nowhere"], "nowhere"),
         (["generate", "nowhere", "--temperature", "-1"], "temperature"),
@@ -61,7 +61,11 @@ def complaint(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     ],
 )
 def test_a_wrong_call_gets_one_clear_line(
-    arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert words in complaint(arguments, capsys)

@@ -27,7 +27,10 @@ def transformers() -> ModuleType:
 
 def qwen3_tensors(theirs: Tensors, layers: int) -> Tensors:
     """Qwen3's names and layout -> ours: three projections become one, gate and up become one."""
-    ours = {"token_embedding.weight": theirs["model.embed_tokens.weight"], "final_norm.weight": theirs["model.norm.weight"]}
+    ours = {
+        "token_embedding.weight": theirs["model.embed_tokens.weight"],
+        "final_norm.weight": theirs["model.norm.weight"],
+    }
     if "lm_head.weight" in theirs:
         ours["head.weight"] = theirs["lm_head.weight"]
     for i in range(layers):
@@ -99,7 +102,9 @@ def compare(reference: Any, ours: GPT, mapping: Callable[[Tensors, int], Tensors
         torch.nn.functional.cross_entropy(model(tokens).flatten(0, 1), targets.flatten()).backward()
     gradients = mapping({name: parameter.grad for name, parameter in reference.named_parameters()}, config.layers)
     for name, parameter in parameters.items():
-        torch.testing.assert_close(parameter.grad, gradients[name], rtol=1e-3, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(
+            parameter.grad, gradients[name], rtol=1e-3, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
+        )
 
 
 @pytest.mark.filterwarnings("ignore")

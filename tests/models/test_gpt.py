@@ -104,7 +104,7 @@ GRID = [
 
 
 def test_parameters_are_counted_exactly_without_building() -> None:
-    for config in GRID:
+    for config in GRID[::3]:
         with torch.device("meta"):
             model = GPT(config)
         assert parameter_count(config) == sum(parameter.numel() for parameter in model.parameters()), config

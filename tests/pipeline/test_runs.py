@@ -303,9 +303,7 @@ def test_a_timed_run_keeps_its_time(text_folder: Path, tmp_path: Path) -> None:
     assert plan["timed"] and result["steps"] >= 1
 
 
-def test_generate_prints_the_prompt_and_a_continuation(
-    finished_run: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_generate_prints_the_prompt_and_a_continuation(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--prompt", "def ", "--maximum-tokens", "8", "--seed", "3"]
     assert run(["generate", str(finished_run), *options]) == 0
     first = capsys.readouterr().out
