@@ -30,10 +30,13 @@ check: install ## style, types, and the direction of imports
 	$(BIN)/pyrefly check
 	$(BIN)/lint-imports
 
+# NANOGPT: a checkout of karpathy/nanoGPT that you bring yourself; without it that comparison is left out.
+NANOGPT ?=
+
 bench: install ## speed, with peers measured beside us (minutes)
 	$(BIN)/python benchmarks/command_start.py
 	$(BIN)/python benchmarks/generation.py
-	$(BIN)/python benchmarks/pretrain_vs_nanogpt.py
+	$(if $(NANOGPT),$(BIN)/python benchmarks/pretrain_vs_nanogpt.py --nanogpt $(NANOGPT),@echo "pretrain_vs_nanogpt: left out; give NANOGPT=DIR")
 
 lock: install ## write requirements.lock anew from what is installed
 	$(BIN)/python -m pip freeze --exclude-editable --exclude homespun | sed 's/^torch==\([^+]*\).*/torch==\1/' > requirements.lock

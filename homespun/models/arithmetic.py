@@ -44,13 +44,15 @@ def training_flops_per_token(config: GPTConfig) -> float:
 
 
 def training_memory_bytes(config: GPTConfig, tokens_per_step: int) -> int:
-    """An estimate of the peak: fp32 weights, gradients and two moments; activations kept for backward; logits.
+    """An estimate of the peak: Python and PyTorch themselves (0.35 GB); fp32 weights, gradients and two
+    moments; activations kept for backward; logits.
 
     Activations per token and layer: about 16 widths and 4 hidden widths of 4 bytes; logits and
     their gradient three times, in fp32 (measured on this code's eager step; see docs/experiments.md).
     """
+    process = 350_000_000
     state = 16 * parameter_count(config)
     per_layer = 16 * config.width + 4 * config.hidden_width
     activations = 4 * tokens_per_step * config.layers * per_layer
     logits = 3 * 4 * tokens_per_step * config.vocabulary_size
-    return state + activations + logits
+    return process + state + activations + logits

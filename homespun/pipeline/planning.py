@@ -36,7 +36,7 @@ from homespun.training.machine import faster_precision
 
 # Reading and encoding take a second for about 4 MB: a tenth of the time goes there at most.
 CORPUS_BYTES_PER_SECOND_ASKED = 300_000
-VALIDATION_BYTES = 400_000  # enough for a loss that is exact to about one percent of itself; see docs/experiments.md
+VALIDATION_BYTES = 256_000  # some 80,000 tokens: the standard error of the loss is about half a percent
 SAMPLED_CHARACTERS = 1_000_000
 VALIDATIONS_IN_A_RUN = 12
 SHARE_FOR_VALIDATION = 0.06
@@ -133,16 +133,11 @@ def make_plan(
             precision = faster_precision(model, max(1, MEASURED_TOKENS // model.context), device)
         return plain_plan(choices, values | {"training.precision": precision}, facts)
     machine = measure_machine(model, max(1, MEASURED_TOKENS // model.context), training.precision, device)
-    after = SECONDS_OF_SAMPLES_AND_REPORT + facts.validation_tokens / machine.tokens_per_second(model)
     spent += time.monotonic() - began + facts.train_bytes / ENCODED_BYTES_PER_SECOND
-    seconds = minutes * 60 - spent - after
-    if seconds < LEAST_TRAINING_SECONDS:
-        enough = math.ceil((spent + after + 20) / 6) / 10
-        raise HomespunError(
-            f"--minutes {minutes:g} leaves no time to train: reading, measuring and the report take "
-            f"{spent + after:.0f} seconds here; ask for --minutes {enough:.1f} or more"
-        )
+    seconds = minutes * 60 - spent - SECONDS_OF_SAMPLES_AND_REPORT
     best = best_candidate(LAW, facts, model, training, fixed, machine, seconds, memory_bytes() or SMALL_MEMORY)
+    after = SECONDS_OF_SAMPLES_AND_REPORT + best.final_validation_seconds
+    refuse_too_little_time(minutes, spent + after)
     values |= chosen_values(best, machine, facts)
     values = {key: value for key, value in values.items() if key not in fixed}
     return Plan(
@@ -161,6 +156,16 @@ def make_plan(
         origins=choices.origins | dict.fromkeys(values, "plan"),
         seconds_after_training=after,
     )
+
+
+def refuse_too_little_time(minutes: float, other_seconds: float) -> None:
+    """A run that cannot train is not begun; ``other_seconds`` go to everything else."""
+    if minutes * 60 - other_seconds < LEAST_TRAINING_SECONDS:
+        enough = math.ceil((other_seconds + 4 * LEAST_TRAINING_SECONDS) / 6) / 10
+        raise HomespunError(
+            f"--minutes {minutes:g} leaves no time to train: reading, measuring and the report take "
+            f"{other_seconds:.0f} seconds here; ask for --minutes {enough:.1f} or more"
+        )
 
 
 def plain_plan(choices: Choices, values: dict[str, Any], facts: TextFacts) -> Plan:

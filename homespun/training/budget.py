@@ -14,11 +14,11 @@ Hoffmann et al. 2022, with repeated text worth less and less after Muennighoff e
 M: weights of the block matrices; D: effective tokens read.
 """
 
-import itertools
 import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from homespun.common.errors import UsageError
@@ -90,6 +90,7 @@ class Expectation:
     steps: int
     tokens_per_second: float
     loss: float
+    final_validation_seconds: float
     memory_bytes: int
 
 
@@ -100,18 +101,19 @@ class Machine:
     precision: str
     speeds: tuple[Speed, ...] = field(default=())
 
-    def tokens_per_second(self, config: GPTConfig) -> float:
-        """Interpolated in operations per token, on logarithmic scales; constant beyond the ends."""
+    def tokens_per_second(self, config: GPTConfig, precision: str = "") -> float:
+        """Of training. Interpolated in operations per token, on logarithmic scales; constant beyond the ends."""
         flops = training_flops_per_token(config)
-        rows = sorted((s for s in self.speeds if s.precision == self.precision), key=lambda s: s.flops_per_token)
-        if flops <= rows[0].flops_per_token:
-            return rows[0].flops_per_second / flops
-        for low, high in itertools.pairwise(rows):
-            if flops <= high.flops_per_token:
-                share = math.log(flops / low.flops_per_token) / math.log(high.flops_per_token / low.flops_per_token)
-                rate = low.flops_per_second ** (1 - share) * high.flops_per_second**share
-                return rate / flops
-        return rows[-1].flops_per_second / flops
+        wanted = [speed for speed in self.speeds if speed.precision == (precision or self.precision)]
+        rows = sorted(wanted, key=lambda speed: speed.flops_per_token)
+        places = [math.log(row.flops_per_token) for row in rows]
+        rates = [math.log(row.flops_per_second) for row in rows]
+        return math.exp(float(np.interp(math.log(flops), places, rates))) / flops
+
+    def validation_tokens_per_second(self, config: GPTConfig) -> float:
+        """Of the final validation: forward only, a third of training, in fp32 where that was measured."""
+        measured = {speed.precision for speed in self.speeds}
+        return 3 * self.tokens_per_second(config, "fp32" if "fp32" in measured else self.precision)
 
 
 def shape(base: GPTConfig, width: int, layers: int, fixed: frozenset[str]) -> GPTConfig:
@@ -187,8 +189,10 @@ def expectation(
     machine: Machine,
     seconds: float,
 ) -> Expectation:
-    """What one shape promises in ``seconds`` of training."""
+    """What one shape promises in ``seconds`` of training and final validation together."""
     speed = machine.tokens_per_second(model)
+    final = facts.validation_tokens / machine.validation_tokens_per_second(model)
+    seconds = max(0.0, seconds - final)
     batch_size = training.batch_size
     if "training.batch_size" not in fixed:
         batch_size = batch_for(model.context, seconds * speed)
@@ -197,7 +201,7 @@ def expectation(
     if "training.steps" in fixed:
         steps = training.steps
     loss = expected_loss(law, facts, model, steps * tokens_per_step)
-    return Expectation(model, batch_size, steps, speed, loss, training_memory_bytes(model, tokens_per_step))
+    return Expectation(model, batch_size, steps, speed, loss, final, training_memory_bytes(model, tokens_per_step))
 
 
 def batch_for(context: int, tokens: float) -> int:

@@ -30,15 +30,21 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "demo"
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny models on a busy machine: threads would only wait for each other."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+
+
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, demo_run: Path) -> Iterator[Path]:
-    """The folder in which a page's commands run, one thread, and a plan that measures the smallest model only."""
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, demo_run: Path) -> Path:
+    """The folder in which a page's commands run; a plan measures the smallest model only."""
     write_texts(tmp_path / "my-texts")
     shutil.copytree(demo_run, tmp_path / "runs" / "demo")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("homespun.training.budget.LONGEST_MEASURED_STEP", 0.0)
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(deterministic)
+    return tmp_path

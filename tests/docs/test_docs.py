@@ -10,7 +10,7 @@ from cyclopts import App
 from homespun.cli.main import app
 from homespun.common.configuration import flatten
 from homespun.pipeline.configuration import Configuration
-from tests.docs.pages import ROOT, Page, all_pages, is_excerpt
+from tests.docs.pages import ROOT, Block, Page, all_pages, is_excerpt
 from tests.docs.shell import command_lines, run_line
 
 PAGES = all_pages()
@@ -35,7 +35,8 @@ def test_excerpts_are_lines_of_the_source(page: Page) -> None:
         if block.file:
             source = ROOT / block.file
             assert source.is_file(), f"{block}: there is no file {block.file}"
-            assert is_excerpt(block.text, source.read_text("utf-8")), f"{block}: not an excerpt of {block.file}"
+            found = is_excerpt(block.text, source.read_text("utf-8"))
+            assert found, f"{block}: not an excerpt of {block.file}"
 
 
 @every_page
@@ -132,3 +133,20 @@ def test_what_is_missing_is_noticed() -> None:
     assert not can_be_found("homespun.layers.attention.absent") and not can_be_found("homespun.absent.attend")
     assert {"--model.no-biases", "--top-k", "--resume", "--help", "--run", "--tokenizer"} <= all_options(app)
     assert "--absent" not in all_options(app)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "torchrun train.py",
+        "make absent",
+        "cd absent",
+        "python benchmarks/absent.py",
+        "homespun generate runs/absent",
+        "homespun build my-texts/ --absent",
+        "echo hello | cat",
+    ],
+)
+def test_a_command_that_does_not_work_is_noticed(line: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AssertionError, match=r"page\.md, line 1"):
+        run_line(line, Block("page.md", 1, "sh", "", line), monkeypatch)
