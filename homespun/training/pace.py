@@ -6,7 +6,6 @@ trapezoid's rate does not depend on the total before the fall, so the weights of
 exactly those of a run that was given its final number of steps from the start.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,6 +45,14 @@ class TimedPace:
             return total
         seconds_per_step = (seconds - self.origin[1]) / (step - self.origin[0])
         fitting = step + int((self.seconds - seconds) / seconds_per_step)
-        # The fall may not begin before this step: earlier steps were made at the full rate.
-        least = math.ceil(step / max(1e-9, 1 - self.config.decay_fraction)) + 1
-        return max(fitting, least)
+        return max(fitting, self.least_total(step))
+
+    def least_total(self, step: int) -> int:
+        """The fall may not begin before ``step``: earlier steps were made at the full rate.
+
+        Exactly the smallest such total: one too many, asked for at every step, would put the fall off again and again.
+        """
+        total = int((step - 0.5) / max(1e-9, 1 - self.config.decay_fraction))
+        while first_decay_step(total, self.config) < step:
+            total += 1
+        return total

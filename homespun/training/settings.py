@@ -54,6 +54,8 @@ class TrainingConfig:
         ):
             if not getattr(self, key) >= least:
                 raise UsageError(f"training.{key} is {getattr(self, key)}; it must be at least {least}")
+        if self.seed >= 1 << 64:
+            raise UsageError(f"training.seed is {self.seed}; it must be below 2^64")
         if not self.learning_rate > 0:
             raise UsageError(f"training.learning_rate is {self.learning_rate}; it must be above 0")
         for key in ("decay_fraction", "final_rate_fraction", "beta1", "beta2"):

@@ -90,7 +90,7 @@ def test_two_streams_of_one_engine_do_not_disturb_each_other() -> None:
     engine, rules = Engine(model_of(SHAPES["learned"])), RULES["sampled"]
     alone = [list(islice(engine.tokens(prompt, rules), 20)) for prompt in ([5], [6, 7])]
     first, second = engine.tokens([5], rules), engine.tokens([6, 7], rules)
-    together = [pair for pair in islice(zip(first, second, strict=False), 20)]
+    together = list(islice(zip(first, second, strict=False), 20))
     assert [list(stream) for stream in zip(*together, strict=True)] == alone
 
 

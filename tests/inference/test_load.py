@@ -59,7 +59,7 @@ def test_the_model_that_was_saved(tmp_path: Path) -> None:
 
 
 def test_a_run_that_does_not_exist(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is no run folder .*nowhere; make one with: homespun build"):
+    with pytest.raises(UsageError, match=r"there is no run folder .*nowhere; make one with: homespun build"):
         load_for_inference(tmp_path / "nowhere", no_warning)
 
 
@@ -94,7 +94,7 @@ def test_only_damaged_checkpoints(tmp_path: Path) -> None:
         (json.dumps(asdict(CONFIG) | {"flux": 3}), DamagedFileError, "config.json.*does not fit this version.*flux"),
         ("[1, 2]", DamagedFileError, "config.json.*does not fit this version"),
         (json.dumps(asdict(CONFIG) | {"width": 32}), DamagedFileError, "model.safetensors.*has shape"),
-        (json.dumps(asdict(CONFIG) | {"layers": 2}), DamagedFileError, "model.safetensors lacks the tensor"),
+        (json.dumps(asdict(CONFIG) | {"layers": 2}), DamagedFileError, r"model\.safetensors lacks the tensor"),
         (json.dumps(asdict(CONFIG) | {"heads": 0}), UsageError, "model.heads"),
         (json.dumps(asdict(CONFIG) | {"width": "16"}), DamagedFileError, "config.json"),
     ],
