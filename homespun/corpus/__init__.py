@@ -6,6 +6,7 @@ each step kept, changed and left out. In reading order:
 
 - ``settings``        the knobs (``CorpusConfig``)
 - ``document``        what a document is
+- ``source_file``     what one file is, told by its ending
 - ``sources``         SOURCE words to a list of files, and their size
 - ``opening``         a file, compressed or not, to blocks of bytes
 - ``decode``          bytes to text, whatever the encoding

@@ -23,7 +23,8 @@ from homespun.corpus.manifest import MANIFEST_NAME, CorpusCounts, CorpusManifest
 from homespun.corpus.normalize import normalize
 from homespun.corpus.read import BINARY, NO_TEXT_COLUMN, UNDECODABLE, UNREADABLE, FileReport, read_documents
 from homespun.corpus.settings import CorpusConfig
-from homespun.corpus.sources import PYTHON_WORD, READABLE, FileList, SourceFile, count_of, list_files
+from homespun.corpus.source_file import PYTHON_WORD, SourceFile
+from homespun.corpus.sources import READABLE, FileList, count_of, list_files
 from homespun.corpus.split import SPLITS, TRAIN, VALIDATION, split_documents
 
 __all__ = ["CorpusManifest", "iterate_documents", "iterate_texts", "prepare", "verify"]

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from homespun.common.errors import HomespunError
 from homespun.corpus.document import Document, make_document
-from homespun.corpus.sources import LIBRARY, PYTHON_WORD, SourceFile
+from homespun.corpus.source_file import LIBRARY, PYTHON_WORD, SourceFile
 
 SKIPPED_FOLDERS = frozenset(
     (

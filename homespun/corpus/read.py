@@ -16,6 +16,7 @@ from homespun.corpus.decode import UTF8, BinaryError, UndecodableError, decode, 
 from homespun.corpus.document import Document, make_document
 from homespun.corpus.extract_html import declared_encoding, extract_text
 from homespun.corpus.opening import DAMAGE, open_bytes, read_blocks
+from homespun.corpus.python_library import library_documents
 from homespun.corpus.records import (
     Malformed,
     NoTextColumnError,
@@ -26,7 +27,7 @@ from homespun.corpus.records import (
     read_json_lines,
     read_table,
 )
-from homespun.corpus.sources import HTML, JSON_RECORDS, LIBRARY, PARQUET, TABLE, SourceFile
+from homespun.corpus.source_file import HTML, JSON_RECORDS, LIBRARY, PARQUET, TABLE, SourceFile
 
 PIECE_CHARACTERS = 1 << 22
 LARGEST_PAGE = 1 << 25
@@ -172,8 +173,6 @@ def read_parquet(file: SourceFile, report: FileReport, advance: Advance) -> Iter
 
 def read_library(file: SourceFile, report: FileReport, advance: Advance) -> Iterator[Document]:
     """A module of Python's standard library."""
-    from homespun.corpus.python_library import library_documents
-
     report.encodings.add(UTF8)
     advance(file.disk_bytes)
     yield from library_documents(file)

@@ -25,6 +25,7 @@ from homespun.training.budget import (
     LAW,
     Expectation,
     Machine,
+    Situation,
     TextFacts,
     best_candidate,
     expected_loss,
@@ -135,7 +136,8 @@ def make_plan(
     machine = measure_machine(model, max(1, MEASURED_TOKENS // model.context), training.precision, device)
     spent += time.monotonic() - began + facts.train_bytes / ENCODED_BYTES_PER_SECOND
     seconds = minutes * 60 - spent - SECONDS_OF_SAMPLES_AND_REPORT
-    best = best_candidate(LAW, facts, model, training, fixed, machine, seconds, memory_bytes() or SMALL_MEMORY)
+    memory = memory_bytes() or SMALL_MEMORY
+    best = best_candidate(LAW, Situation(facts, model, training, fixed, machine, seconds, memory))
     after = SECONDS_OF_SAMPLES_AND_REPORT + best.final_validation_seconds
     refuse_too_little_time(minutes, spent + after)
     values |= chosen_values(best, machine, facts)

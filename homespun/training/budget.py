@@ -161,45 +161,43 @@ def expected_loss(law: Law, facts: TextFacts, config: GPTConfig, tokens: float) 
     return facts.unigram_loss * (law.floor + size + data)
 
 
-def best_candidate(
-    law: Law,
-    facts: TextFacts,
-    model: GPTConfig,
-    training: TrainingConfig,
-    fixed: frozenset[str],
-    machine: Machine,
-    seconds: float,
-    memory: int,
-) -> Expectation:
-    """The shape with the lowest expected loss among those that fit into ``memory`` bytes.
+@dataclass(frozen=True)
+class Situation:
+    """What a plan is made from.
 
-    ``fixed``: dotted keys whose values in ``model`` and ``training`` are the user's own.
+    ``model`` and ``training`` hold the user's own values under the dotted keys in ``fixed``; the rest is open.
+    ``seconds`` are for training and the final validation together, ``memory`` is the machine's, in bytes.
     """
-    found = [expectation(law, facts, one, training, fixed, machine, seconds) for one in rungs(model, fixed)]
-    fitting = [one for one in found if one.memory_bytes <= memory * SHARE_OF_MEMORY] or found[:1]
+
+    facts: TextFacts
+    model: GPTConfig
+    training: TrainingConfig
+    fixed: frozenset[str]
+    machine: Machine
+    seconds: float
+    memory: int
+
+
+def best_candidate(law: Law, situation: Situation) -> Expectation:
+    """The shape with the lowest expected loss among those that fit into memory."""
+    found = [expectation(law, situation, shape) for shape in rungs(situation.model, situation.fixed)]
+    fitting = [one for one in found if one.memory_bytes <= situation.memory * SHARE_OF_MEMORY] or found[:1]
     return min(fitting, key=lambda one: one.loss)
 
 
-def expectation(
-    law: Law,
-    facts: TextFacts,
-    model: GPTConfig,
-    training: TrainingConfig,
-    fixed: frozenset[str],
-    machine: Machine,
-    seconds: float,
-) -> Expectation:
-    """What one shape promises in ``seconds`` of training and final validation together."""
+def expectation(law: Law, situation: Situation, model: GPTConfig) -> Expectation:
+    """What one shape promises."""
+    facts, machine, fixed = situation.facts, situation.machine, situation.fixed
     speed = machine.tokens_per_second(model)
     final = facts.validation_tokens / machine.validation_tokens_per_second(model)
-    seconds = max(0.0, seconds - final)
-    batch_size = training.batch_size
+    seconds = max(0.0, situation.seconds - final)
+    batch_size = situation.training.batch_size
     if "training.batch_size" not in fixed:
         batch_size = batch_for(model.context, seconds * speed)
     tokens_per_step = batch_size * model.context
     steps = max(1, int(seconds * speed / tokens_per_step))
     if "training.steps" in fixed:
-        steps = training.steps
+        steps = situation.training.steps
     loss = expected_loss(law, facts, model, steps * tokens_per_step)
     return Expectation(model, batch_size, steps, speed, loss, final, training_memory_bytes(model, tokens_per_step))
 
