@@ -6,6 +6,8 @@ In: a path. Out: a ``SourceFile``; nothing is opened.
 from dataclasses import dataclass
 from pathlib import Path
 
+from homespun.corpus.opening import COMPRESSED_ENDINGS
+
 PYTHON_WORD = "python"
 # Text usually shrinks to about a quarter under gzip or Zstandard; Parquet compresses less, by column.
 COMPRESSION_GUESS = 4
