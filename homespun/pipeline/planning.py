@@ -203,6 +203,7 @@ def text_facts(corpus: CorpusManifest, tokenizer: Tokenizer, texts: Callable[[st
         validation_bytes=corpus.splits["validation"].bytes,
         bytes_per_token=validation_bytes / max(1, validation.sum()),
         unigram_loss=unigram_loss(train, validation),
+        gzip_bits_per_byte=corpus.compression.gzip_bits_per_byte,
     )
 
 
