@@ -19,7 +19,7 @@ from homespun.corpus.prepare import CorpusManifest
 from homespun.corpus.sources import SourceSize
 from homespun.models.arithmetic import parameter_count, training_memory_bytes
 from homespun.pipeline.configuration import Choices
-from homespun.pipeline.environment import memory_bytes
+from homespun.pipeline.environment import memory_bytes, peak_memory_bytes
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.budget import (
     LAW,
@@ -147,7 +147,8 @@ def make_plan(
         timed="training.steps" not in fixed and training.schedule == "trapezoid",
         values=values,
         reasons={key: reason for key, reason in reasons(facts, minutes).items() if key in values},
-        expected=expected(best, facts),
+        # Measuring ran in this process too, and what it once held counts.
+        expected=expected(best, facts) | {"memory_bytes": max(best.memory_bytes, peak_memory_bytes())},
         measured={
             "precision": machine.precision,
             "threads": threads,
