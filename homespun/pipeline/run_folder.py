@@ -93,20 +93,27 @@ class RunFolder:
         with open(file, "a", encoding="utf-8") as lines:
             lines.write(json.dumps(record, ensure_ascii=False) + "\n")
 
-    def forget_after(self, step: int) -> None:
-        """Drop records of steps that are about to be made again."""
+    def forget_after(self, step: int, total: int) -> None:
+        """Drop records of what is about to be done again: later steps, and at the end the last figures."""
         for file in (self.metrics, self.samples):
             if file.exists():
-                kept = [line for line in file.read_text("utf-8", "replace").splitlines() if step_of(line) <= step]
+                lines = file.read_text("utf-8", "replace").splitlines()
+                kept = [line for line in lines if is_before(line, step, total)]
                 write_atomic(file, "".join(line + "\n" for line in kept))
 
 
-def step_of(line: str) -> float:
-    """The step a JSONL line belongs to; a half-written line belongs nowhere."""
+def is_before(line: str, step: int, total: int) -> bool:
+    """Whether a JSONL line tells of something before or at ``step``; half-written lines do not.
+
+    A finished run's final validation and samples come after its last checkpoint, so they are made again.
+    """
     try:
-        return float(json.loads(line)["step"])
+        record = json.loads(line)
+        if record["step"] >= total and record.get("kind") != "train":
+            return False
+        return record["step"] <= step
     except (ValueError, KeyError, TypeError):
-        return float("inf")
+        return False
 
 
 def create_run(

@@ -67,7 +67,7 @@ def train_run(run: RunFolder, config: Configuration, seconds: float | None, repo
             f"the run began with {state.threads} threads and goes on with {threads}: "
             "the weights will not be equal to the last bit"
         )
-    run.forget_after(state.step)
+    run.forget_after(state.step, state.total)
     write_model_record(run, config, model)
     task, save = NextToken(), saver(run, config, model, optimizer, reporter)
     pace: Pace = FixedPace() if seconds is None else TimedPace(seconds, training)

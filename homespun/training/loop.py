@@ -133,21 +133,21 @@ def train(run: TrainingRun) -> bool:
             state.seconds += elapsed
             run.observer.trained(record, state)
             window, started = Window(), time.perf_counter()
-            # Only here, where the loss has just been found finite, may a checkpoint be due.
-            if time.perf_counter() - saved_at >= config.checkpoint_seconds and not last:
-                run.save(state)
-                saved_at = time.perf_counter()
         else:
             window.seconds += time.perf_counter() - started
         if state.step % config.evaluate_every == 0 and not last:
             run.observer.validated(run.validate(state.precision), state)
         if config.sample_every and state.step % config.sample_every == 0 and not last:
             run.observer.sampled(state)
+        # Only where the loss has just been found finite, and after everything that is recorded of this step.
+        if not window.steps and not last and time.perf_counter() - saved_at >= config.checkpoint_seconds:
+            run.save(state)
+            saved_at = time.perf_counter()
         state.seconds += time.perf_counter() - started
     final = run.validate("fp32")  # the final figure, at full precision
     check_finite({"loss": final.loss}, state)
-    run.observer.validated(final, state)
     run.save(state)
+    run.observer.validated(final, state)
     return True
 
 
