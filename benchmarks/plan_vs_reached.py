@@ -21,7 +21,7 @@ def row(run: Path) -> tuple[str, ...] | None:
             json.loads((run / name).read_text("utf-8"))
             for name in ("run.json", "plan.json", "result.json", "corpus/manifest.json")
         )
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     if not plan["timed"]:
         return None
