@@ -5,12 +5,14 @@ the same stages; each stage leaves its result whole or not at all, so the walk m
 """
 
 import contextlib
+import functools
 import json
 import signal
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from homespun.pipeline.planning import (
     Plan,
     choose_corpus,
     choose_vocabulary,
+    follow_corpus,
     make_plan,
     plan_lines,
 )
@@ -35,6 +38,7 @@ from homespun.pipeline.train_stage import train_run
 from homespun.report.read_run import read_run
 from homespun.report.terminal import summary, summary_lines
 from homespun.report.write import write_report
+from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.device import choose_device, set_threads
 
 SECONDS_BEFORE_THE_CLOCK = 3.0  # starting Python and importing PyTorch, before anything here runs
@@ -72,7 +76,7 @@ def show_plan(sources: list[str], minutes: float, choices: Choices, reporter: Re
     check_vocabulary_key(choices)
     with tempfile.TemporaryDirectory(prefix="homespun-plan-") as folder:
         run = create_run(Path(folder) / "run", sources, minutes, [], {}, {})
-        _, plan = prepare_and_plan(run, choices, minutes, Clock(run), reporter)
+        plan = prepare_and_plan(run, choices, minutes, Clock(run), reporter).plan
         print(json.dumps(plan.record(), indent=1) if json_output else "\n".join(plan_lines(plan)))
     return 0
 
@@ -105,13 +109,15 @@ def walk(run: RunFolder, reporter: Reporter, json_output: bool) -> int:
     with locked(run), stoppable(run):
         remove_leftovers(run.path)
         clock = Clock(run)
-        choices, plan = prepare_and_plan(run, asked_choices(run), run.record()["minutes_asked"], clock, reporter)
-        record = run.record()
-        if "training_seconds" not in record:
-            spare = plan.training_seconds_left(clock.seconds()) if plan.timed else None
+        ready = prepare_and_plan(run, asked_choices(run), run.record()["minutes_asked"], clock, reporter)
+        if not (run.tokens / "manifest.json").exists():
+            reporter.say("\n".join(plan_lines(ready.plan)))
+        tokens_stage(run, ready.tokenizer, ready.corpus, reporter)
+        if "training_seconds" not in run.record():
+            spare = ready.plan.training_seconds_left(clock.seconds()) if ready.plan.timed else None
             run.update(training_seconds=spare)
         clock.note(state="training")
-        finished = train_run(run, choices.config, run.record()["training_seconds"], reporter)
+        finished = train_run(run, ready.choices.config, run.record()["training_seconds"], reporter)
         clock.note(state="finished" if finished else "training")
         write_report(run.path)
         if not finished:
@@ -145,49 +151,59 @@ def asked_choices(run: RunFolder) -> Choices:
     return Choices(defaults.with_values(asked, "").config, record["origins"])
 
 
+@dataclass(frozen=True)
+class Ready:
+    """What is there before training: text, tokenizer, plan, and the configuration with the plan's values in it."""
+
+    corpus: CorpusManifest
+    tokenizer: Tokenizer
+    plan: Plan
+    choices: Choices
+
+
 def prepare_and_plan(
     run: RunFolder, choices: Choices, minutes: float | None, clock: Clock, reporter: Reporter
-) -> tuple[Choices, Plan]:
-    """Corpus, tokenizer, plan, shards."""
-    record = run.record()
-    if minutes is not None:
-        choices = choose_corpus(choices, minutes, scan(record["sources"]))
-    corpus = corpus_stage(run.corpus, record["sources"], choices.config.corpus, reporter)
+) -> Ready:
+    """Corpus, tokenizer, plan."""
+    sources = run.record()["sources"]
+    if minutes is not None and not run.corpus.exists():
+        choices = choose_corpus(choices, minutes, scan(sources))
+    corpus = corpus_stage(run.corpus, sources, choices.config.corpus, reporter)
+    # From here on the sources are not needed: what was chosen for them stands in the corpus.
+    choices = follow_corpus(choices, corpus)
     clock.note(state="tokenizer")
     asked_for_vocabulary = not choices.is_open("tokenizer.vocabulary_size")
     if minutes is not None:
         choices = choose_vocabulary(choices, minutes, corpus)
     tokenizer = tokenizer_stage(run, choices.config.tokenizer, asked_for_vocabulary, reporter)
     clock.note(state="tokens")
-    choices, plan = plan_stage(run, choices, minutes, corpus, clock, reporter)
-    tokens_stage(run, tokenizer, corpus, reporter)
-    clock.note()
-    return choices, plan
+    if run.plan.exists():  # a continued run never plans anew
+        plan = Plan.from_record(read_json(run.plan))
+    else:
+        plan = plan_stage(run, choices, minutes, corpus, tokenizer, clock, reporter)
+    choices = choices.with_values(plan.values, "plan")
+    write_toml(run.config, choices.config)
+    return Ready(corpus, tokenizer, plan, choices)
 
 
 def plan_stage(
-    run: RunFolder, choices: Choices, minutes: float | None, corpus: CorpusManifest, clock: Clock, reporter: Reporter
-) -> tuple[Choices, Plan]:
-    """The plan, made once and kept: a continued run never plans anew."""
-    from homespun.tokenizer.tokenizer import Tokenizer
-
-    if run.plan.exists():
-        plan = Plan.from_record(read_json(run.plan))
-        return choices.with_values(plan.values, "plan"), plan
+    run: RunFolder,
+    choices: Choices,
+    minutes: float | None,
+    corpus: CorpusManifest,
+    tokenizer: Tokenizer,
+    clock: Clock,
+    reporter: Reporter,
+) -> Plan:
+    """The plan, made and written down."""
     threads = set_threads(choices.config.training.threads)
     device = choose_device(choices.config.training.device)
     write_json(run.path / "environment.json", describe_environment(device, threads))
-    tokenizer = Tokenizer.load(run.tokenizer)
-    reporter.say("measuring this machine …")
-    plan = make_plan(
-        choices, minutes, corpus, tokenizer, lambda split: iterate_texts(run.corpus, split), device, clock.seconds()
-    )
+    reporter.say("planning …")
+    texts = functools.partial(iterate_texts, run.corpus)
+    plan = make_plan(choices, minutes, corpus, tokenizer, texts, device, clock.seconds())
     write_json(run.plan, plan.record())
-    planned = choices.with_values(plan.values, "plan")
-    write_toml(run.config, planned.config)
-    if minutes is not None:
-        reporter.say("\n".join(plan_lines(plan)))
-    return planned, plan
+    return plan
 
 
 def show_result(run: RunFolder, reporter: Reporter, json_output: bool) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from homespun.common.configuration import flatten
 from homespun.common.errors import HomespunError
 from homespun.corpus.prepare import CorpusManifest
 from homespun.corpus.sources import SourceSize
@@ -48,6 +49,8 @@ ENCODED_BYTES_PER_SECOND = 4e6
 MEASURED_TOKENS = 2048
 SHORTEST_CONTEXT = 32
 LEAST_WINDOWS = 64
+# With all of these given there is nothing left to measure for.
+MEASURED_FOR = {"model.width", "model.layers", "training.batch_size", "training.steps"}
 SMALL_MEMORY = 8 << 30  # where the system does not tell how much there is
 
 
@@ -92,6 +95,13 @@ def choose_corpus(choices: Choices, minutes: float, size: SourceSize) -> Choices
     return choices.with_values(values, "plan")
 
 
+def follow_corpus(choices: Choices, corpus: CorpusManifest) -> Choices:
+    """The choices under which the corpus was made."""
+    made_with = {f"corpus.{key}": value for key, value in asdict(corpus.config).items()}
+    now = flatten(choices.config)
+    return choices.with_values({key: value for key, value in made_with.items() if value != now[key]}, "plan")
+
+
 def choose_vocabulary(choices: Choices, minutes: float, corpus: CorpusManifest) -> Choices:
     """More text and more time carry more tokens; the rule was fitted (docs/experiments.md)."""
     if not choices.is_open("tokenizer.vocabulary_size"):
@@ -121,14 +131,15 @@ def make_plan(
     """Measure, and choose everything that is still open. ``spent``: seconds of the run so far."""
     threads = set_threads(choices.config.training.threads)
     began = time.monotonic()
-    fixed = frozenset(key for key in choices.origins if not choices.is_open(key))
+    fixed = frozenset(key for key, origin in choices.origins.items() if origin not in ("default", "plan"))
     facts = text_facts(corpus, tokenizer, texts)
-    values = {"model.vocabulary_size": tokenizer.vocabulary_size, "training.threads": threads}
+    chosen_before = {key: value for key, value in flatten(choices.config).items() if choices.origins.get(key) == "plan"}
+    values = chosen_before | {"model.vocabulary_size": tokenizer.vocabulary_size, "training.threads": threads}
     if minutes is not None and "model.context" not in fixed:
         values["model.context"] = context_for(facts)
     choices = choices.with_values(values, "plan")
     model, training = choices.config.model, choices.config.training
-    if minutes is None:
+    if minutes is None or fixed >= MEASURED_FOR:
         precision = training.precision
         if precision == "auto":
             precision = faster_precision(model, max(1, MEASURED_TOKENS // model.context), device)
@@ -148,7 +159,7 @@ def make_plan(
         values=values,
         reasons={key: reason for key, reason in reasons(facts, minutes).items() if key in values},
         # Measuring ran in this process too, and what it once held counts.
-        expected=expected(best, facts) | {"memory_bytes": max(best.memory_bytes, peak_memory_bytes())},
+        expected=expectation_record(best, facts) | {"memory_bytes": max(best.memory_bytes, peak_memory_bytes())},
         measured={
             "precision": machine.precision,
             "threads": threads,
@@ -258,6 +269,9 @@ def reasons(facts: TextFacts, minutes: float) -> dict[str, str]:
     """Why each key has its value, in a few words."""
     lowest = f"lowest expected loss in {minutes:g} minutes at this machine's measured speed"
     return {
+        "corpus.maximum_bytes": "what can be read in the time",
+        "corpus.validation_fraction": f"about {VALIDATION_BYTES / 1000:,.0f} kB, at most a tenth",
+        "tokenizer.vocabulary_size": "by the amount of text and of time",
         "model.vocabulary_size": "what the tokenizer learned",
         "model.context": f"{facts.train_bytes / 1e6:,.1f} MB of text",
         "model.width": lowest,
@@ -271,7 +285,7 @@ def reasons(facts: TextFacts, minutes: float) -> dict[str, str]:
     }
 
 
-def expected(best: Expectation, facts: TextFacts) -> dict[str, float]:
+def expectation_record(best: Expectation, facts: TextFacts) -> dict[str, float]:
     """For the plan and the report."""
     tokens = best.steps * best.batch_size * best.model.context
     return {
@@ -287,12 +301,15 @@ def expected(best: Expectation, facts: TextFacts) -> dict[str, float]:
 
 def plan_lines(plan: Plan) -> list[str]:
     """The plan for people."""
-    values, expected_ = plan.values, plan.expected
+    expected = plan.expected
+    time_and_speed = ""
+    if "training_seconds" in expected:
+        seconds, speed = expected["training_seconds"], expected["tokens_per_second"]
+        time_and_speed = f" in {seconds:.0f} seconds, {speed:,.0f} tokens/s"
     return [
-        f"plan for {plan.minutes:g} minutes:",
-        f"  model      {expected_['parameters']:,.0f} parameters, {expected_['memory_bytes'] / 1e9:.2f} GB of memory",
-        f"  training   {expected_['training_tokens']:,.0f} tokens in {expected_['training_seconds']:.0f} seconds, "
-        f"{expected_['tokens_per_second']:,.0f} tokens/s",
-        f"  expected   {expected_['validation_bits_per_byte']:.2f} bits per byte of text it has not seen",
-        *(f"  {key:<26} {value!s:<10} {plan.reasons.get(key, '')}".rstrip() for key, value in values.items()),
+        "plan:" if plan.minutes is None else f"plan for {plan.minutes:g} minutes:",
+        f"  model      {expected['parameters']:,.0f} parameters, {expected['memory_bytes'] / 1e9:.2f} GB of memory",
+        f"  training   {expected['training_tokens']:,.0f} tokens{time_and_speed}",
+        f"  expected   {expected['validation_bits_per_byte']:.2f} bits per byte of text it has not seen",
+        *(f"  {key:<26} {value!s:<10} {plan.reasons.get(key, '')}".rstrip() for key, value in plan.values.items()),
     ]

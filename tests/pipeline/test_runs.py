@@ -120,6 +120,20 @@ def test_sigterm_saves_says_how_to_go_on_and_goes_on(
     assert (out / "report.html").exists()
 
 
+def test_a_run_goes_on_without_its_sources_once_they_are_read(
+    finished_run: Path, tmp_path: Path, tiny: list[str], text_folder: Path
+) -> None:
+    sources, out = tmp_path / "sources", tmp_path / "orphan"
+    shutil.copytree(text_folder, sources)
+    assert run(["train", str(sources), "--out", str(out), *tiny]) == 0
+    shutil.rmtree(sources)
+    for name in ("result.json", "checkpoints", "tokens", "plan.json", "tokenizer.json"):
+        path = out / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert run(["train", "--resume", str(out)]) == 0
+    assert (out / LAST).exists()
+
+
 def test_two_processes_never_share_a_run(
     finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
