@@ -80,7 +80,7 @@ def train_run(run: RunFolder, config: Configuration, seconds: float | None, repo
         return exact_loss(model, task, windows, text_bytes, device, precision)
 
     with Interruption() as interruption, reporter.stage("training", state.total, "steps") as stage:
-        prompts = ["", first_words(run, tokenizer)]
+        prompts = [first_words(run, tokenizer), ""]  # the first is shown while training
         recorder = Recorder(run, model, tokenizer, batches, config.sampling, prompts, reporter, stage)
         training_run = TrainingRun(
             model, optimizer, task, batches.batch, validate, save, training, pace, recorder, device, state,
