@@ -1,8 +1,10 @@
 """Watches the training loop and writes down what it sees: metrics, samples, the bar on the screen."""
 
+from pathlib import Path
 from typing import Any
 
 from homespun.batches.next_token import NextTokenBatches
+from homespun.common.files import explain_os_error
 from homespun.common.progress import Reporter, Stage
 from homespun.inference.engine import Engine
 from homespun.inference.settings import SamplingConfig
@@ -39,11 +41,12 @@ class Recorder:
         self.reporter = reporter
         self.stage = stage
         self.steps_shown = 0
+        self.lines_lost = 0
         self.validation: ExactLoss | None = None
         self.smooth_speed = 0.0
 
     def trained(self, record: dict[str, Any], state: TrainingState) -> None:
-        self.run.append(self.run.metrics, {"kind": "train"} | record | where(state))
+        self.write_down(self.run.metrics, {"kind": "train"} | record | where(state))
         speed = record["tokens_per_second"]
         self.smooth_speed = speed if not self.smooth_speed else 0.8 * self.smooth_speed + 0.2 * speed
         self.stage.resize(state.total)
@@ -54,7 +57,7 @@ class Recorder:
 
     def validated(self, loss: ExactLoss, state: TrainingState) -> None:
         self.validation = loss
-        self.run.append(
+        self.write_down(
             self.run.metrics,
             {"kind": "validation", "loss": loss.loss, "bits_per_byte": loss.bits_per_byte} | where(state),
         )
@@ -63,13 +66,22 @@ class Recorder:
         """Write a short text from each prompt; show the first."""
         for number, prompt in enumerate(self.prompts):
             text = self.write(prompt)
-            self.run.append(
+            self.write_down(
                 self.run.samples,
                 {"prompt": prompt, "text": text, "temperature": self.sampling.temperature} | where(state),
             )
             if number == 0:
                 title = f"step {state.step:,} ({state.step / max(1, state.total):.0%})"
                 self.reporter.sample(title, prompt, text[:CHARACTERS_ON_SCREEN])
+
+    def write_down(self, file: Path, record: dict[str, Any]) -> None:
+        """One more line; a disk that is full costs a warning and the line, never the training."""
+        try:
+            self.run.append(file, record)
+        except OSError as error:
+            if not self.lines_lost:
+                self.reporter.warn(f"{explain_os_error(error, 'cannot write')}; training goes on")
+            self.lines_lost += 1
 
     def write(self, prompt: str) -> str:
         """What the model writes now."""

@@ -89,7 +89,7 @@ class RunFolder:
         write_json(self.path / "run.json", self.record() | changes)
 
     def append(self, file: Path, record: dict[str, Any]) -> None:
-        """Add one line to a JSONL file; a full disk must not end the training."""
+        """Add one line to a JSONL file."""
         with open(file, "a", encoding="utf-8") as lines:
             lines.write(json.dumps(record, ensure_ascii=False) + "\n")
 

@@ -226,6 +226,24 @@ def test_a_full_disk_costs_a_warning_and_at_the_end_one_line(
     assert run(["train", "--resume", str(out)]) == 0  # the same command again, once there is space
 
 
+def test_metrics_that_cannot_be_written_cost_a_warning_only(
+    text_folder: Path, tmp_path: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    import errno
+
+    from homespun.pipeline.run_folder import RunFolder
+
+    def full(self: RunFolder, file: Path, record: object) -> None:
+        raise OSError(errno.ENOSPC, "no space", str(file))
+
+    out = tmp_path / "full"
+    monkeypatch.setattr(RunFolder, "append", full)
+    assert run(["train", str(text_folder), "--out", str(out), *tiny]) == 0
+    assert capsys.readouterr().err.count("the disk is full") == 1
+    assert (out / LAST).exists()
+
+
 @pytest.mark.parametrize("stage", ["corpus", "tokens"])
 def test_a_disk_that_fills_in_an_early_stage_is_one_line_and_nothing_is_lost(
     stage: str, text_folder: Path, tmp_path: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch,
