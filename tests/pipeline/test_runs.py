@@ -324,15 +324,18 @@ def test_too_little_time_is_said_before_anything_is_trained(
     assert "leaves no time to train" in line and "ask for --minutes" in line
 
 
-def test_a_timed_run_keeps_its_time(text_folder: Path, tmp_path: Path) -> None:
-    """The only look at a clock in these tests, with room for any machine: not twice the time, not a third."""
+def test_a_timed_run_finishes_and_records_its_steps(
+    text_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it keeps its time is for ``benchmarks/plan_vs_reached.py``: tests do not look at clocks."""
+    monkeypatch.setattr("homespun.training.budget.LONGEST_MEASURED_STEP", 0.0)
     out = tmp_path / "timed"
-    began = time.monotonic()
-    code = run(["build", str(text_folder), "--minutes", "0.6", "--out", str(out), "--training.threads=1"])
-    seconds = time.monotonic() - began
-    assert code == 0 and 12 < seconds < 72
+    small = ["--model.width=32", "--model.layers=1", "--model.heads=1", "--model.context=32"]
+    options = [*small, "--training.threads=1", "--training.precision=fp32", "--sampling.maximum-tokens=8"]
+    assert run(["build", str(text_folder), "--minutes", "0.4", "--out", str(out), *options]) == 0
     result, plan = (json.loads((out / name).read_text()) for name in ("result.json", "plan.json"))
-    assert plan["timed"] and result["steps"] >= 1
+    assert plan["timed"] and plan["values"]["training.steps"] >= 1
+    assert f"steps = {result['steps']}\n" in (out / "config.toml").read_text()
 
 
 def test_generate_prints_the_prompt_and_a_continuation(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
