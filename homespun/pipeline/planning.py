@@ -8,7 +8,7 @@ keys that nobody has set are chosen.
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -64,8 +64,8 @@ class Plan:
     reasons: dict[str, str]
     expected: dict[str, float]
     measured: dict[str, Any]
-    origins: dict[str, str]
     seconds_after_training: float
+    origins: dict[str, str] = field(default_factory=dict)
 
     def training_seconds_left(self, spent: float) -> float:
         """Seconds for training when ``spent`` are gone."""
@@ -128,47 +128,84 @@ def make_plan(
     device: torch.device,
     spent: float,
 ) -> Plan:
-    """Measure, and choose everything that is still open. ``spent``: seconds of the run so far."""
-    threads = set_threads(choices.config.training.threads)
+    """Choose everything that is still open. ``spent``: seconds of the run so far; ``texts(split)`` iterates."""
     began = time.monotonic()
-    fixed = frozenset(key for key, origin in choices.origins.items() if origin not in ("default", "plan"))
     facts = text_facts(corpus, tokenizer, texts)
+    fixed = frozenset(key for key, origin in choices.origins.items() if origin not in ("default", "plan"))
     chosen_before = {key: value for key, value in flatten(choices.config).items() if choices.origins.get(key) == "plan"}
-    values = chosen_before | {"model.vocabulary_size": tokenizer.vocabulary_size, "training.threads": threads}
+    values = chosen_before | {
+        "model.vocabulary_size": tokenizer.vocabulary_size,
+        "training.threads": set_threads(choices.config.training.threads),
+    }
     if minutes is not None and "model.context" not in fixed:
         values["model.context"] = context_for(facts)
     choices = choices.with_values(values, "plan")
-    model, training = choices.config.model, choices.config.training
     if minutes is None or fixed >= MEASURED_FOR:
-        precision = training.precision
-        if precision == "auto":
-            precision = faster_precision(model, max(1, MEASURED_TOKENS // model.context), device)
-        return plain_plan(choices, values | {"training.precision": precision}, facts)
+        plan = configured_plan(choices, facts, device)
+    else:
+        spent += time.monotonic() - began + facts.train_bytes / ENCODED_BYTES_PER_SECOND
+        plan = measured_plan(choices, fixed, minutes, facts, device, spent)
+    values = {key: value for key, value in (values | plan.values).items() if key not in fixed}
+    return replace(
+        plan,
+        values=values,
+        reasons={key: reason for key, reason in plan.reasons.items() if key in values},
+        measured=plan.measured | {"bytes_per_token": facts.bytes_per_token, "unigram_loss": facts.unigram_loss},
+        origins=choices.origins | dict.fromkeys(values, "plan"),
+    )
+
+
+def measured_plan(
+    choices: Choices, fixed: frozenset[str], minutes: float, facts: TextFacts, device: torch.device, spent: float
+) -> Plan:
+    """The best shape for the time, by measuring this machine."""
+    began = time.monotonic()
+    model, training = choices.config.model, choices.config.training
     machine = measure_machine(model, max(1, MEASURED_TOKENS // model.context), training.precision, device)
-    spent += time.monotonic() - began + facts.train_bytes / ENCODED_BYTES_PER_SECOND
+    spent += time.monotonic() - began
     seconds = minutes * 60 - spent - SECONDS_OF_SAMPLES_AND_REPORT
     memory = memory_bytes() or SMALL_MEMORY
     best = best_candidate(LAW, Situation(facts, model, training, fixed, machine, seconds, memory))
     after = SECONDS_OF_SAMPLES_AND_REPORT + best.final_validation_seconds
     refuse_too_little_time(minutes, spent + after)
-    values |= chosen_values(best, machine, facts)
-    values = {key: value for key, value in values.items() if key not in fixed}
     return Plan(
         minutes=minutes,
         timed="training.steps" not in fixed and training.schedule == "trapezoid",
-        values=values,
-        reasons={key: reason for key, reason in reasons(facts, minutes).items() if key in values},
+        values=chosen_values(best, machine, facts),
+        reasons=reasons(facts, minutes),
         # Measuring ran in this process too, and what it once held counts.
         expected=expectation_record(best, facts) | {"memory_bytes": max(best.memory_bytes, peak_memory_bytes())},
         measured={
             "precision": machine.precision,
-            "threads": threads,
+            "threads": training.threads,
             "speeds": [asdict(speed) for speed in machine.speeds],
-            "bytes_per_token": facts.bytes_per_token,
-            "unigram_loss": facts.unigram_loss,
         },
-        origins=choices.origins | dict.fromkeys(values, "plan"),
         seconds_after_training=after,
+    )
+
+
+def configured_plan(choices: Choices, facts: TextFacts, device: torch.device) -> Plan:
+    """For a run that is trained as configured: only the precision is measured, if nobody named it."""
+    model, training = choices.config.model, choices.config.training
+    precision = training.precision
+    if precision == "auto":
+        precision = faster_precision(model, max(1, MEASURED_TOKENS // model.context), device)
+    tokens = training.steps * training.batch_size * model.context
+    loss = expected_loss(LAW, facts, model, tokens)
+    return Plan(
+        minutes=None,
+        timed=False,
+        values={"training.precision": precision},
+        reasons={"training.precision": "the faster one for this model on this machine, measured"},
+        expected={
+            "validation_bits_per_byte": facts.bits_per_byte(loss),
+            "validation_loss": loss,
+            "training_tokens": tokens,
+            "parameters": parameter_count(model),
+            "memory_bytes": training_memory_bytes(model, training.batch_size * model.context),
+        },
+        measured={"precision": precision, "threads": training.threads},
+        seconds_after_training=0.0,
     )
 
 
@@ -180,30 +217,6 @@ def refuse_too_little_time(minutes: float, other_seconds: float) -> None:
             f"--minutes {minutes:g} leaves no time to train: reading, measuring and the report take "
             f"{other_seconds:.0f} seconds here; ask for --minutes {enough:.1f} or more"
         )
-
-
-def plain_plan(choices: Choices, values: dict[str, Any], facts: TextFacts) -> Plan:
-    """For a run that is trained exactly as configured: only what must be measured is decided."""
-    model, training = choices.config.model, choices.config.training
-    values = {key: value for key, value in values.items() if choices.origins.get(key) in ("default", "plan", None)}
-    tokens = training.steps * training.batch_size * model.context
-    loss = expected_loss(LAW, facts, model, tokens)
-    return Plan(
-        minutes=None,
-        timed=False,
-        values=values,
-        reasons={"training.precision": "the faster one for this model on this machine, measured"},
-        expected={
-            "validation_bits_per_byte": facts.bits_per_byte(loss),
-            "validation_loss": loss,
-            "training_tokens": tokens,
-            "parameters": parameter_count(model),
-            "memory_bytes": training_memory_bytes(model, training.batch_size * model.context),
-        },
-        measured={"bytes_per_token": facts.bytes_per_token, "unigram_loss": facts.unigram_loss},
-        origins=choices.origins | dict.fromkeys(values, "plan"),
-        seconds_after_training=0.0,
-    )
 
 
 def text_facts(corpus: CorpusManifest, tokenizer: Tokenizer, texts: Callable[[str], Iterable[str]]) -> TextFacts:
