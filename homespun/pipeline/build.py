@@ -40,6 +40,7 @@ from homespun.report.terminal import summary, summary_lines
 from homespun.report.write import write_report
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.device import choose_device, set_threads
+from homespun.training.pace import FixedPace, Pace, TimedPace
 
 SECONDS_BEFORE_THE_CLOCK = 3.0  # starting Python and importing PyTorch, before anything here runs
 
@@ -117,12 +118,20 @@ def walk(run: RunFolder, reporter: Reporter, json_output: bool) -> int:
             spare = ready.plan.training_seconds_left(clock.seconds()) if ready.plan.timed else None
             run.update(training_seconds=spare)
         clock.note(state="training")
-        finished = train_run(run, ready.choices.config, run.record()["training_seconds"], reporter)
+        finished = train_run(run, ready.choices.config, pace_of(run, ready), reporter)
         clock.note(state="finished" if finished else "training")
         write_report(run.path)
         if not finished:
             raise KeyboardInterrupt
     return show_result(run, reporter, json_output)
+
+
+def pace_of(run: RunFolder, ready: "Ready") -> Pace:
+    """Fixed, or by the seconds that were left for training when it first began."""
+    seconds = run.record()["training_seconds"]
+    if seconds is None:
+        return FixedPace()
+    return TimedPace(seconds, ready.choices.config.training, ready.plan.most_steps)
 
 
 @contextlib.contextmanager

@@ -29,6 +29,7 @@ from homespun.training.budget import (
     Situation,
     TextFacts,
     best_candidate,
+    dropout_for,
     expected_loss,
     learning_rate_for,
     measure_machine,
@@ -65,6 +66,8 @@ class Plan:
     expected: dict[str, float]
     measured: dict[str, Any]
     seconds_after_training: float
+    most_steps: int = 0
+    ends_early: bool = False
     origins: dict[str, str] = field(default_factory=dict)
 
     def training_seconds_left(self, spent: float) -> float:
@@ -181,6 +184,8 @@ def measured_plan(
             "speeds": [asdict(speed) for speed in machine.speeds],
         },
         seconds_after_training=after,
+        most_steps=best.most_steps,
+        ends_early=best.ends_early and "training.steps" not in fixed,
     )
 
 
@@ -264,7 +269,9 @@ def chosen_values(best: Expectation, machine: Machine, facts: TextFacts) -> dict
     validation_steps = facts.validation_tokens / 3 / (best.batch_size * best.model.context)  # forward only: a third
     affordable = int(SHARE_FOR_VALIDATION * best.steps / max(validation_steps, 1e-9))
     validations = max(2, min(VALIDATIONS_IN_A_RUN, affordable))
+    passes = best.steps * best.batch_size * best.model.context / facts.train_tokens
     return {
+        "model.dropout": dropout_for(passes),
         "model.width": best.model.width,
         "model.layers": best.model.layers,
         "model.heads": best.model.heads,
@@ -290,6 +297,7 @@ def reasons(facts: TextFacts, minutes: float) -> dict[str, str]:
         "model.width": lowest,
         "model.layers": lowest,
         "model.heads": "heads of 64 channels",
+        "model.dropout": "against learning by heart, where the text is read many times",
         "training.batch_size": "grows with the length of the run",
         "training.steps": "what fits into the time; adjusted while the learning rate is constant",
         "training.learning_rate": "fitted to the width",
@@ -319,10 +327,12 @@ def plan_lines(plan: Plan) -> list[str]:
     if "training_seconds" in expected:
         seconds, speed = expected["training_seconds"], expected["tokens_per_second"]
         time_and_speed = f" in {seconds:.0f} seconds, {speed:,.0f} tokens/s"
+    early = "the text is short: more passes would only teach it by heart, so this will take less than the time asked"
     return [
         "plan:" if plan.minutes is None else f"plan for {plan.minutes:g} minutes:",
         f"  model      {expected['parameters']:,.0f} parameters, {expected['memory_bytes'] / 1e9:.2f} GB of memory",
         f"  training   {expected['training_tokens']:,.0f} tokens{time_and_speed}",
         f"  expected   {expected['validation_bits_per_byte']:.2f} bits per byte of text it has not seen",
+        *([f"  {early}"] if plan.ends_early else []),
         *(f"  {key:<26} {value!s:<10} {plan.reasons.get(key, '')}".rstrip() for key, value in plan.values.items()),
     ]

@@ -35,15 +35,15 @@ from homespun.training.interruption import Interruption
 from homespun.training.loop import TrainingRun, train
 from homespun.training.losses import NextToken
 from homespun.training.optimizer import build_optimizer
-from homespun.training.pace import FixedPace, Pace, TimedPace
+from homespun.training.pace import Pace
 from homespun.training.validation import ExactLoss, exact_loss
 
 VALIDATION_TOKENS_AT_ONCE = 8192
 PROMPT_CHARACTERS = 32
 
 
-def train_run(run: RunFolder, config: Configuration, seconds: float | None, reporter: Reporter) -> bool:
-    """Train to the end, or until asked to stop. ``seconds`` of training, or None: the configured steps.
+def train_run(run: RunFolder, config: Configuration, pace: Pace, reporter: Reporter) -> bool:
+    """Train to the end, or until asked to stop; ``pace`` says how many steps.
 
     True: finished, ``result.json`` is written. False: saved, to be continued.
     """
@@ -70,7 +70,6 @@ def train_run(run: RunFolder, config: Configuration, seconds: float | None, repo
     run.forget_after(state.step, state.total)
     write_model_record(run, config, model)
     task, save = NextToken(), saver(run, config, model, optimizer, reporter)
-    pace: Pace = FixedPace() if seconds is None else TimedPace(seconds, training)
 
     def validate(precision: str) -> ExactLoss:
         shards = TokenShards(run.tokens, "validation")

@@ -25,6 +25,7 @@ import torch
 from homespun.common.errors import UsageError
 from homespun.models.arithmetic import (
     matrix_parameters,
+    parameter_count,
     training_flops_per_token,
     training_memory_bytes,
 )
@@ -41,6 +42,7 @@ HEAD_WIDTH = 64
 MEASURED_SHAPES = ((64, 4), (128, 4), (256, 7), (512, 8), (768, 12), (1280, 20))
 LONGEST_MEASURED_STEP = 0.4  # seconds: larger shapes are extrapolated, not waited for
 SHARE_OF_MEMORY = 0.6
+PASSES_WITHOUT_DROPOUT = 8
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,12 @@ class Expectation:
     loss: float
     final_validation_seconds: float
     memory_bytes: int
+    most_steps: int
+
+    @property
+    def ends_early(self) -> bool:
+        """There is time for more steps than the text is good for."""
+        return self.steps == self.most_steps
 
 
 @dataclass(frozen=True)
@@ -199,11 +207,27 @@ def expectation(law: Law, situation: Situation, model: GPTConfig) -> Expectation
     if "training.batch_size" not in fixed:
         batch_size = batch_for(model.context, seconds * speed)
     tokens_per_step = batch_size * model.context
-    steps = max(1, int(seconds * speed / tokens_per_step))
+    most_steps = max(1, int(most_passes(facts, model) * facts.train_tokens / tokens_per_step))
+    steps = min(most_steps, max(1, int(seconds * speed / tokens_per_step)))
     if "training.steps" in fixed:
         steps = situation.training.steps
     loss = expected_loss(law, facts, model, steps * tokens_per_step)
-    return Expectation(model, batch_size, steps, speed, loss, final, training_memory_bytes(model, tokens_per_step))
+    memory = training_memory_bytes(model, tokens_per_step)
+    return Expectation(model, batch_size, steps, speed, loss, final, memory, most_steps)
+
+
+def most_passes(facts: TextFacts, model: GPTConfig) -> float:
+    """How often a text may be read before the model only learns it by heart, with dropout.
+
+    The fewer tokens there are for each weight, the sooner; fitted on 20 kB and 1 MB of text
+    (docs/experiments.md).
+    """
+    return 60 * (facts.train_tokens / parameter_count(model)) ** 0.3
+
+
+def dropout_for(passes: float) -> float:
+    """Dropout pays as soon as a text is read many times, and costs before (docs/experiments.md)."""
+    return 0.2 if passes > PASSES_WITHOUT_DROPOUT else 0.0
 
 
 def batch_for(context: int, tokens: float) -> int:

@@ -6,6 +6,7 @@ trapezoid's rate does not depend on the total before the fall, so the weights of
 exactly those of a run that was given its final number of steps from the start.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,10 +33,11 @@ class FixedPace:
 
 @dataclass
 class TimedPace:
-    """Steps that fit into ``seconds`` of training (evaluation and checkpoints included)."""
+    """Steps that fit into ``seconds`` of training (evaluation and checkpoints included), at most ``most_steps``."""
 
     seconds: float
     config: TrainingConfig
+    most_steps: float = math.inf
     origin: tuple[int, float] | None = None  # step and seconds from which this process has been running
 
     def total_steps(self, step: int, total: int, seconds: float) -> int:
@@ -45,7 +47,7 @@ class TimedPace:
             return total
         seconds_per_step = (seconds - self.origin[1]) / (step - self.origin[0])
         fitting = step + int((self.seconds - seconds) / seconds_per_step)
-        return max(fitting, self.least_total(step))
+        return max(int(min(fitting, self.most_steps)), self.least_total(step))
 
     def least_total(self, step: int) -> int:
         """The fall may not begin before ``step``: earlier steps were made at the full rate.
