@@ -9,8 +9,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
 
 from homespun.common.progress import Reporter, Stage
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -33,6 +37,24 @@ def amount(count: float, unit: str) -> str:
     return f"{count / 1e6:,.1f} MB" if unit == "bytes" else f"{count:,.0f} {unit}"
 
 
+class TimeLeft:
+    """How long the rest will take, by the speed since the first sign of progress.
+
+    What was there before it (a resumed run begins in the middle) is not counted as work of this process.
+    """
+
+    def __init__(self) -> None:
+        self.first: tuple[int, float] | None = None
+
+    def words(self, done: int, total: int) -> str:
+        """``3:07``; a question mark while there is nothing to judge by."""
+        now = time.monotonic()
+        if self.first is None:
+            self.first = (done, now)
+        fresh = done - self.first[0]
+        return readable_time((now - self.first[1]) / fresh * max(0, total - done)) if fresh > 0 else "?"
+
+
 class PlainStage:
     """One line at the beginning, one now and then, one at the end."""
 
@@ -40,19 +62,19 @@ class PlainStage:
         self.label, self.total, self.unit = label, total, unit
         self.done, self.note = 0, ""
         self.began = self.printed = time.monotonic()
+        self.left = TimeLeft()
 
     def advance(self, amount: int) -> None:
         self.done += amount
+        left = self.left.words(self.done, self.total)
         if time.monotonic() - self.printed >= SECONDS_BETWEEN_LINES:
             self.printed = time.monotonic()
-            self.print_line()
+            self.print_line(left)
 
-    def print_line(self) -> None:
-        passed = time.monotonic() - self.began
-        left = passed / max(1, self.done) * max(0, self.total - self.done)
+    def print_line(self, left: str) -> None:
         share = f"{min(1.0, self.done / max(1, self.total)):4.0%}"
         note = f", {self.note}" if self.note else ""
-        line = f"  {self.label}: {share}, {amount(self.done, self.unit)}{note}, {readable_time(left)} left"
+        line = f"  {self.label}: {share}, {amount(self.done, self.unit)}{note}, {left} left"
         print(line, file=sys.stderr, flush=True)
 
     def resize(self, total: int) -> None:
@@ -88,17 +110,21 @@ class PlainReporter:
 class RichStage:
     """A bar that moves."""
 
-    def __init__(self, progress: object, task: object) -> None:
+    def __init__(self, progress: "Progress", task: "TaskID", total: int) -> None:
         self.progress, self.task = progress, task
+        self.done, self.total, self.left = 0, total, TimeLeft()
 
     def advance(self, amount: int) -> None:
-        self.progress.advance(self.task, amount)  # pyrefly: ignore
+        self.done += amount
+        left = self.left.words(self.done, self.total)
+        self.progress.update(self.task, completed=self.done, left=left)
 
     def resize(self, total: int) -> None:
-        self.progress.update(self.task, total=total)  # pyrefly: ignore
+        self.total = total
+        self.progress.update(self.task, total=total)
 
     def tell(self, note: str) -> None:
-        self.progress.update(self.task, note=note)  # pyrefly: ignore
+        self.progress.update(self.task, note=note)
 
 
 class RichReporter:
@@ -127,23 +153,15 @@ class RichReporter:
 
     @contextmanager
     def rich_stage(self, label: str, total: int, unit: str) -> Iterator[Stage]:
-        from rich.progress import (
-            BarColumn,
-            Progress,
-            TaskProgressColumn,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=20),
             TaskProgressColumn(),
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]} left", markup=False),
             TextColumn("{task.fields[note]}", markup=False),
         )
         with Progress(*columns, console=self.console) as progress:
-            yield RichStage(progress, progress.add_task(label, total=total, note=""))
+            yield RichStage(progress, progress.add_task(label, total=total, left="?", note=""), total)
