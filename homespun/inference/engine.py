@@ -10,6 +10,7 @@ import torch
 from homespun.inference.sampling import Sampler
 from homespun.inference.settings import SamplingConfig
 from homespun.inference.window import window_start
+from homespun.layers.cache import KeyValueCache
 from homespun.models.gpt import GPT
 
 
@@ -21,9 +22,9 @@ class Engine:
         self.context = model.config.context
         self.device = next(model.parameters()).device
 
-    def logits_after(self, ids: list[int], cache: object) -> torch.Tensor:
+    def logits_after(self, ids: list[int], cache: KeyValueCache) -> torch.Tensor:
         """Logits (V,) after feeding ``ids`` on top of the cache; the head is computed for the last only."""
-        hidden = self.model.hidden(torch.tensor([ids], device=self.device), cache)  # pyrefly: ignore
+        hidden = self.model.hidden(torch.tensor([ids], device=self.device), cache)
         return self.model.head(hidden[:, -1])[0]
 
     def tokens(self, prompt: list[int], config: SamplingConfig) -> Iterator[int]:

@@ -1,16 +1,13 @@
 """The models there are, by name: one line each. ``build_model(config)`` makes one."""
 
 from collections.abc import Callable
-from typing import Any
-
-from torch import nn
 
 from homespun.common.errors import UsageError
 from homespun.models.gpt import GPT
 from homespun.models.settings import GPTConfig
 
-MODELS: dict[str, tuple[type[Any], Callable[..., nn.Module]]] = {
-    "gpt": (GPTConfig, GPT),
+MODELS: dict[str, Callable[[GPTConfig], GPT]] = {
+    "gpt": GPT,
 }
 
 
@@ -18,4 +15,4 @@ def build_model(config: GPTConfig) -> GPT:
     """The model that ``config.architecture`` names, with freshly initialized weights."""
     if config.architecture not in MODELS:
         raise UsageError(f"unknown model.architecture {config.architecture!r}; known: {', '.join(MODELS)}")
-    return MODELS[config.architecture][1](config)  # pyrefly: ignore
+    return MODELS[config.architecture](config)
