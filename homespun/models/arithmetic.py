@@ -47,8 +47,8 @@ def training_memory_bytes(config: GPTConfig, tokens_per_step: int) -> int:
     """An estimate of the peak: Python and PyTorch themselves (0.35 GB); fp32 weights, gradients and two
     moments; activations kept for backward; logits.
 
-    Activations per token and layer: about 16 widths and 4 hidden widths of 4 bytes; logits and
-    their gradient three times, in fp32 (measured on this code's eager step; see docs/experiments.md).
+    Activations per token and layer: about 16 widths and 4 hidden widths of 4 bytes; logits and their gradient
+    three times, in fp32. Counted by hand from the eager step, not measured.
     """
     process = 350_000_000
     state = 16 * parameter_count(config)

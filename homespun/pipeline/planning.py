@@ -39,7 +39,7 @@ from homespun.training.machine import faster_precision
 
 # Reading and encoding take a second for about 4 MB: a tenth of the time goes there at most.
 CORPUS_BYTES_PER_SECOND_ASKED = 300_000
-VALIDATION_BYTES = 256_000  # some 80,000 tokens: the standard error of the loss is about half a percent
+VALIDATION_BYTES = 256_000  # some 80,000 tokens: enough for a loss to one percent, by estimate
 SAMPLED_CHARACTERS = 1_000_000
 VALIDATIONS_IN_A_RUN = 12
 SHARE_FOR_VALIDATION = 0.06
@@ -106,7 +106,7 @@ def follow_corpus(choices: Choices, corpus: CorpusManifest) -> Choices:
 
 
 def choose_vocabulary(choices: Choices, minutes: float, corpus: CorpusManifest) -> Choices:
-    """More text and more time carry more tokens; the rule was fitted (docs/experiments.md)."""
+    """More text and more time carry more tokens (a rule of thumb: docs/experiments.md has the few sizes tried)."""
     if not choices.is_open("tokenizer.vocabulary_size"):
         return choices
     size = vocabulary_for(corpus.splits["train"].bytes, minutes)
@@ -134,7 +134,8 @@ def make_plan(
     """Choose everything that is still open. ``spent``: seconds of the run so far; ``texts(split)`` iterates."""
     began = time.monotonic()
     facts = text_facts(corpus, tokenizer, texts)
-    fixed = frozenset(key for key, origin in choices.origins.items() if origin not in ("default", "plan"))
+    set_by_user = {key for key, origin in choices.origins.items() if origin not in ("default", "plan")}
+    fixed = frozenset(set_by_user - {"model.vocabulary_size"})  # the tokenizer decides that one, whoever set it
     chosen_before = {key: value for key, value in flatten(choices.config).items() if choices.origins.get(key) == "plan"}
     values = chosen_before | {
         "model.vocabulary_size": tokenizer.vocabulary_size,
@@ -300,7 +301,7 @@ def reasons(facts: TextFacts, minutes: float) -> dict[str, str]:
         "model.dropout": "against learning by heart, where the text is read many times",
         "training.batch_size": "grows with the length of the run",
         "training.steps": "what fits into the time; adjusted while the learning rate is constant",
-        "training.learning_rate": "fitted to the width",
+        "training.learning_rate": "follows the width",
         "training.precision": "the faster one, measured",
         "training.threads": "one per core",
     }

@@ -7,7 +7,6 @@ from homespun.common.progress import Reporter
 from homespun.corpus.prepare import CorpusManifest, iterate_texts, prepare
 from homespun.corpus.settings import CorpusConfig
 from homespun.corpus.sources import scan
-from homespun.pipeline.configuration import Choices
 from homespun.pipeline.run_folder import RunFolder
 from homespun.tokenizer.settings import TokenizerConfig
 from homespun.tokenizer.tokenizer import Tokenizer
@@ -53,8 +52,3 @@ def tokens_stage(run: RunFolder, tokenizer: Tokenizer, corpus: CorpusManifest, r
         total = sum(split.bytes for split in corpus.splits.values())
         with reporter.stage("encoding", total, "bytes") as stage:
             encode_corpus(lambda split: iterate_texts(run.corpus, split), tokenizer, run.tokens, stage.advance)
-
-
-def follow_tokenizer(choices: Choices, tokenizer: Tokenizer) -> Choices:
-    """The model's vocabulary is the tokenizer's."""
-    return choices.with_values({"model.vocabulary_size": tokenizer.vocabulary_size}, "the tokenizer")

@@ -12,7 +12,7 @@ import torch
 
 from homespun.batches.next_token import NextTokenBatches, validation_batches
 from homespun.batches.shards import TokenShards, read_manifest, verify_shards
-from homespun.common.configuration import flatten
+from homespun.common.configuration import flatten, replace_values
 from homespun.common.errors import DamagedFileError, HomespunError
 from homespun.common.files import write_json
 from homespun.common.progress import Reporter
@@ -148,12 +148,11 @@ def first_words(run: RunFolder, tokenizer: Tokenizer) -> str:
 
 def write_model_record(run: RunFolder, config: Configuration, model: GPT) -> None:
     """``model.json``: what the model is made of, for people and the report."""
-    embeddings = parameter_count(config.model) - matrix_parameters(config.model)
     write_json(
         run.path / "model.json",
         {
             "parameters": parameter_count(config.model),
-            "parameters_without_embeddings": parameter_count(config.model) - embeddings,
+            "parameters_without_embeddings": matrix_parameters(config.model),
             "flops_per_token_training": training_flops_per_token(config.model),
             "architecture": flatten(config.model),
             "table": [
@@ -188,6 +187,4 @@ def conclude(run: RunFolder, config: Configuration, recorder: Recorder, state: T
 
 def final_configuration(config: Configuration, state: TrainingState) -> Configuration:
     """``config`` with the number of steps that the run really had."""
-    from homespun.common.configuration import replace_values
-
     return replace_values(config, {"training.steps": state.total, "training.threads": state.threads})

@@ -313,6 +313,16 @@ def test_a_vocabulary_larger_than_the_text_allows_is_said_and_goes_on(
     assert "of 30,000 tokens" in capsys.readouterr().err
 
 
+def test_the_model_follows_the_tokenizer_whatever_a_file_says(
+    text_folder: Path, tmp_path: Path, tiny: list[str]
+) -> None:
+    recipe, out = tmp_path / "recipe.toml", tmp_path / "out"
+    recipe.write_text("[model]\nvocabulary_size = 5000\n", "utf-8")
+    arguments = with_option(tiny, "--training.steps=2")
+    assert run(["train", str(text_folder), "--config", str(recipe), "--out", str(out), *arguments]) == 0
+    assert run(["generate", str(out), "--maximum-tokens", "2"]) == 0
+
+
 def test_a_plan_leaves_nothing_behind_and_respects_what_is_fixed(
     text_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
