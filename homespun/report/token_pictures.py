@@ -34,7 +34,7 @@ def show_bytes(raw: bytes) -> str:
 
 def longest_tokens(tokenizer: Vocabulary, most: int = MOST_CHIPS) -> list[bytes]:
     """The longest tokens, longest first; of equal length the earlier learned."""
-    known = ((token, tokenizer.token_bytes(token)) for token in range(tokenizer.vocabulary_size))
+    known = ((token, tokenizer.token_bytes(token)) for token in tokenizer.token_ids())
     ranked = sorted((-len(raw), token, raw) for token, raw in known if raw)
     return [raw for _, _, raw in ranked[:most]]
 

@@ -1,4 +1,4 @@
-"""One readable JSON file <-> ``Tokenizer``.
+"""One readable JSON file <-> ``Vocabulary``.
 
 In and out: ``{"format", "version", "pattern", "expression", "special_tokens", "chat_template", "merges", "sha256"}``,
 one merge per line. The expression of the pattern is in the file as well as its name, so that a tokenizer made with
@@ -12,25 +12,31 @@ from typing import Any
 
 from homespun.common.errors import DamagedFileError, HomespunError
 from homespun.common.files import read_json, write_atomic
-from homespun.tokenizer.patterns import PATTERNS
+from homespun.tokenizer.patterns import PATTERNS, find_pattern
 from homespun.tokenizer.settings import BYTES, LARGEST_VOCABULARY
-from homespun.tokenizer.tokenizer import Tokenizer
+from homespun.tokenizer.special import END_OF_TEXT
+from homespun.tokenizer.vocabulary import Vocabulary
 
 FORMAT = "homespun-tokenizer"
 VERSION = 1
 
 
-def contents(tokenizer: Tokenizer) -> dict[str, Any]:
-    """Return everything that the file holds, except its checksum."""
-    return {
+def contents(vocabulary: Vocabulary) -> dict[str, Any]:
+    """Return everything that the file holds, except its checksum. What is as usual is left out."""
+    value = {
         "format": FORMAT,
         "version": VERSION,
-        "pattern": tokenizer.pattern,
-        "expression": tokenizer.splitter.pattern.expression,
-        "special_tokens": tokenizer.special_tokens,
-        "chat_template": tokenizer.chat_template,
-        "merges": [list(pair) for pair in tokenizer.merges],
+        "pattern": vocabulary.pattern,
+        "expression": find_pattern(vocabulary.pattern).expression,
+        "special_tokens": dict(vocabulary.special_tokens),
+        "chat_template": vocabulary.chat_template,
+        "merges": [list(pair) for pair in vocabulary.merges],
     }
+    if vocabulary.ids is not None:
+        value["ids"] = list(vocabulary.ids)
+    if vocabulary.end_of_text != END_OF_TEXT:
+        value["end_of_text"] = vocabulary.end_of_text
+    return value
 
 
 def digest(value: dict[str, Any]) -> str:
@@ -38,16 +44,18 @@ def digest(value: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()
 
 
-def save_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
+def save_vocabulary(vocabulary: Vocabulary, path: Path) -> None:
     """Write the file, atomically."""
-    value = contents(tokenizer)
-    head = {key: part for key, part in value.items() if key != "merges"} | {"sha256": digest(value)}
-    lines = ",\n  ".join(f"[{left}, {right}]" for left, right in tokenizer.merges)
-    text = json.dumps(head, indent=1).removesuffix("\n}") + f',\n "merges": [\n  {lines}\n ]\n}}\n'
-    write_atomic(path, text)
+    value = contents(vocabulary)
+    head = {key: part for key, part in value.items() if key not in ("merges", "ids")} | {"sha256": digest(value)}
+    text = json.dumps(head, indent=1).removesuffix("\n}")
+    if "ids" in value:
+        text += f',\n "ids": {json.dumps(value["ids"])}'
+    lines = ",\n  ".join(f"[{left}, {right}]" for left, right in vocabulary.merges)
+    write_atomic(path, text + f',\n "merges": [\n  {lines}\n ]\n}}\n')
 
 
-def load_tokenizer(path: Path) -> Tokenizer:
+def load_vocabulary(path: Path) -> Vocabulary:
     """Read and check the file; anything wrong in it is a ``DamagedFileError`` of one line."""
     try:
         value = read_json(path)
@@ -56,14 +64,17 @@ def load_tokenizer(path: Path) -> Tokenizer:
     fault = find_fault(value)
     if fault:
         raise DamagedFileError(f"{path}: {fault}")
-    names = sorted(value["special_tokens"], key=value["special_tokens"].__getitem__)
     try:
-        tokenizer = Tokenizer(value["pattern"], value["merges"], names, value["chat_template"])
+        return Vocabulary(
+            pattern=value["pattern"],
+            merges=tuple((left, right) for left, right in value["merges"]),
+            special_tokens=value["special_tokens"],
+            ids=tuple(value["ids"]) if "ids" in value else None,
+            end_of_text=value.get("end_of_text", END_OF_TEXT),
+            chat_template=value["chat_template"],
+        )
     except HomespunError as error:
         raise DamagedFileError(f"{path} is damaged ({error}); make it again") from error
-    if tokenizer.special_tokens != value["special_tokens"]:
-        raise DamagedFileError(f"{path} is damaged (special tokens have the ids after the merges); make it again")
-    return tokenizer
 
 
 def find_fault(value: Any) -> str | None:
@@ -87,6 +98,8 @@ def find_fault(value: Any) -> str | None:
     for key, is_right in (
         ("merges", are_merges(value.get("merges"))),
         ("special_tokens", are_special_tokens(value.get("special_tokens"))),
+        ("ids", "ids" not in value or are_ids(value["ids"], len(value["merges"]) + BYTES)),
+        ("end_of_text", isinstance(value.get("end_of_text", ""), str)),
         ("chat_template", value.get("chat_template", 0) is None or isinstance(value.get("chat_template"), str)),
     ):
         if not is_right:
@@ -99,6 +112,11 @@ def are_merges(value: Any) -> bool:
     if not isinstance(value, list) or len(value) > LARGEST_VOCABULARY - BYTES:
         return False
     return all(isinstance(pair, list) and [type(token) for token in pair] == [int, int] for pair in value)
+
+
+def are_ids(value: Any, number: int) -> bool:
+    """Tell whether ``value`` is a list of ``number`` whole numbers."""
+    return isinstance(value, list) and len(value) == number and all(type(token) is int for token in value)
 
 
 def are_special_tokens(value: Any) -> bool:

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from homespun.common.errors import HomespunError, UsageError
 from homespun.tokenizer.encoding import Pair, encode_piece, token_of_pairs
-from homespun.tokenizer.settings import BYTES
-from homespun.tokenizer.special import DEFAULT_SPECIAL_TOKENS, END_OF_TEXT, cut_at_special
+from homespun.tokenizer.special import DEFAULT_SPECIAL_TOKENS, cut_at_special
 from homespun.tokenizer.split import Splitter, bytes_of_text, text_of_bytes
+from homespun.tokenizer.storage import contents, digest, load_vocabulary, save_vocabulary
+from homespun.tokenizer.vocabulary import Vocabulary, make_vocabulary
 
 # Pieces whose ids are remembered, about 200 bytes each: 26 MB when full. Longer pieces rarely come again.
 LARGEST_CACHE = 1 << 17
@@ -28,17 +29,19 @@ class PieceCache(dict[str, tuple[int, ...]]):
     Natural text repeats its words, so nearly every look-up is a hit, which costs one dictionary access.
     """
 
-    def __init__(self, splitter: Splitter, tokens: dict[Pair, int]) -> None:
+    def __init__(self, splitter: Splitter, tokens: dict[Pair, int], public_ids: Sequence[int]) -> None:
         """Start empty."""
         super().__init__()
         self.splitter = splitter
         self.tokens = tokens
+        self.public_ids = public_ids
 
     def __missing__(self, piece: str) -> tuple[int, ...]:
         """Encode a piece; a number goes group by group, and the groups are remembered too."""
         parts = self.splitter.fine(piece)
         if len(parts) == 1:
-            ids = tuple(encode_piece(bytes_of_text(piece), self.tokens))
+            learned = encode_piece(bytes_of_text(piece), self.tokens)
+            ids = tuple(map(self.public_ids.__getitem__, learned))
         else:
             ids = tuple(chain.from_iterable(map(self.__getitem__, parts)))
         if len(piece) <= LONGEST_CACHED_PIECE:
@@ -58,29 +61,29 @@ class Tokenizer:
         special_tokens: Iterable[str] = DEFAULT_SPECIAL_TOKENS,
         chat_template: str | None = None,
     ) -> None:
-        """Build the tables; merges or names that contradict each other are a ``HomespunError``.
+        """Make one in our own numbering: 256 bytes, the merges, then ``special_tokens`` in their order."""
+        self._set_up(make_vocabulary(pattern, merges, special_tokens, chat_template))
 
-        ``special_tokens`` are names; they get the ids after the merges, in their order, and ``<|endoftext|>`` must be
-        among them. Merge number i makes the token 256 + i out of two tokens below it.
-        """
-        self.splitter = Splitter(pattern)
-        self.pattern = pattern
-        self.chat_template = chat_template
-        self.merges: tuple[Pair, ...] = tuple((left, right) for left, right in merges)
-        token_bytes = bytes_of_tokens(self.merges)
-        self.special_tokens: dict[str, int] = {}
-        for name in special_tokens:
-            if not name or name in self.special_tokens:
-                raise HomespunError(f"special token {name!r} is empty or there twice; give each its own name")
-            self.special_tokens[name] = len(token_bytes)
-            token_bytes.append(bytes_of_text(name))
-        if END_OF_TEXT not in self.special_tokens:
-            raise HomespunError(f"the special tokens lack {END_OF_TEXT}, which divides documents; add it")
-        self.vocabulary_size = len(token_bytes)
-        self.end_of_text = self.special_tokens[END_OF_TEXT]
+    @classmethod
+    def of(cls, vocabulary: Vocabulary) -> "Tokenizer":
+        """Make one of any vocabulary, also of one that was imported."""
+        tokenizer = cls.__new__(cls)
+        tokenizer._set_up(vocabulary)
+        return tokenizer
+
+    def _set_up(self, vocabulary: Vocabulary) -> None:
+        """Build the tables."""
+        self.vocabulary = vocabulary
+        self.pattern = vocabulary.pattern
+        self.merges = vocabulary.merges
+        self.special_tokens = vocabulary.special_tokens
+        self.chat_template = vocabulary.chat_template
+        self.splitter = Splitter(vocabulary.pattern)
         # A dictionary, not a list: a list would take -1 for its last entry.
-        self._token_bytes = dict(enumerate(token_bytes))
-        self._cache = PieceCache(self.splitter, token_of_pairs(self.merges))
+        self._token_bytes = vocabulary.token_bytes()
+        self.vocabulary_size = max(self._token_bytes) + 1
+        self.end_of_text = vocabulary.special_tokens[vocabulary.end_of_text]
+        self._cache = PieceCache(self.splitter, token_of_pairs(self.merges), vocabulary.public_ids())
 
     def __repr__(self) -> str:
         """Say what it is in one line."""
@@ -129,29 +132,27 @@ class Tokenizer:
 
     def with_chat_template(self, chat_template: str | None) -> "Tokenizer":
         """Return the same tokenizer with another chat template."""
-        return Tokenizer(self.pattern, self.merges, self.special_tokens, chat_template)
+        return Tokenizer.of(self.vocabulary.with_chat_template(chat_template))
 
     def identity(self) -> str:
         """Return 12 hexadecimal digits that change whenever the ids of some text could change.
 
         The chat template does not count: token shards stay good when only the template changes.
         """
-        from homespun.tokenizer.storage import contents, digest
-
-        return digest(contents(self) | {"chat_template": None})[:12]
+        return digest(contents(self.vocabulary.with_chat_template(None)))[:12]
 
     def save(self, path: Path) -> None:
         """Write one readable JSON file, atomically (see ``storage.py``)."""
-        from homespun.tokenizer.storage import save_tokenizer
-
-        save_tokenizer(self, path)
+        save_vocabulary(self.vocabulary, path)
 
     @staticmethod
     def load(path: Path) -> "Tokenizer":
         """Read what ``save`` wrote; a damaged file is a ``DamagedFileError`` that names it."""
-        from homespun.tokenizer.storage import load_tokenizer
+        return Tokenizer.of(load_vocabulary(path))
 
-        return load_tokenizer(path)
+    def token_ids(self) -> Iterable[int]:
+        """Return all ids there are, ascending; an imported vocabulary may have gaps."""
+        return self._token_bytes.keys()
 
     def _check_special(self, names: Collection[str]) -> tuple[str, ...]:
         """Return ``names`` if all are special tokens of ours."""
@@ -167,17 +168,3 @@ class Tokenizer:
             f"{token!r} is no token id of this tokenizer (0 to {self.vocabulary_size - 1}); "
             "use the tokenizer that the ids were made with"
         )
-
-
-def bytes_of_tokens(merges: Sequence[Pair]) -> list[bytes]:
-    """Return the bytes of the tokens below the special ones; merges that contradict each other are an error."""
-    token_bytes = [bytes([value]) for value in range(BYTES)]
-    seen = set()
-    for rank, (left, right) in enumerate(merges):
-        if not (0 <= left < BYTES + rank and 0 <= right < BYTES + rank):
-            raise HomespunError(f"merge number {rank} joins {left} and {right}, which are not both below its own id")
-        if (left, right) in seen:
-            raise HomespunError(f"merge number {rank} joins {left} and {right}, which an earlier merge does already")
-        seen.add((left, right))
-        token_bytes.append(token_bytes[left] + token_bytes[right])
-    return token_bytes

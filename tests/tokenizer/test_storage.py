@@ -90,7 +90,7 @@ def json_or_none(raw: bytes) -> Any:
         ({"merges": [[97, 98], [97, 98]]}, "an earlier merge"),
         ({"special_tokens": []}, "special_tokens is not"),
         ({"special_tokens": {"<|endoftext|>": "1"}}, "special_tokens is not"),
-        ({"special_tokens": {"<|endoftext|>": 7}}, "special tokens have the ids after the merges"),
+        ({"special_tokens": {"<|endoftext|>": 7}}, "every token needs its own"),
         ({"special_tokens": {}}, r"lack <\|endoftext\|>"),
         ({"chat_template": 5}, "chat_template is not"),
     ],
