@@ -1,0 +1,97 @@
+"""Text as bytes -> ids, by the kernel of encoding; one ``Encoder`` per thread.
+
+In: bytes, anything with a buffer. Out: a NumPy array of uint32. The pieces seen before are remembered from call to
+call, within bounds: text repeats its words, so the longer it goes the less is left to do.
+"""
+
+import numpy as np
+
+from homespun.tokenizer.compiled import workspace as field
+from homespun.tokenizer.compiled.machine_code import load_kernel
+from homespun.tokenizer.compiled.merge_tables import Array, MergeTables
+from homespun.tokenizer.compiled.workspace import SLOT
+
+# Slots of 32 bytes, half of which are used at most: 1 MB at first, 32 MB in the end.
+FIRST_BITS, LAST_BITS = 15, 20
+FIRST_ARENA, LAST_ARENA = 1 << 20, 1 << 25
+
+
+class Encoder:
+    """Encodes with one split pattern and one vocabulary. Not for two threads at once."""
+
+    def __init__(self, pattern: str, tables: MergeTables) -> None:
+        """Load the kernel and start with no pieces."""
+        self.kernel = load_kernel(f"encode-{pattern}")
+        self.tables = tables
+        self.work = np.zeros(field.FIELDS, np.int64)
+        self.scratch = np.empty(field.SCRATCH_BYTES, np.uint8)
+        self.buffers = np.empty(field.BUFFER_BYTES, np.uint8)
+        self.heap = np.empty(0, np.uint8)
+        self.set_addresses()
+        self.set_slots(np.zeros((1 << FIRST_BITS) * SLOT, np.uint8), FIRST_BITS)
+        self.set_arena(np.empty(FIRST_ARENA, np.uint8))
+
+    def encode(self, raw: bytes) -> Array:
+        """Encode bytes to a new array."""
+        # One id per byte at most. What is not written to takes no memory, and is cut off in the end.
+        out = np.empty(len(raw) + 8, np.uint32)
+        count = self.encode_into(raw, out, 0)
+        out.resize(count, refcheck=False)
+        return out
+
+    def encode_into(self, raw: bytes, out: Array, count: int) -> int:
+        """Write the ids to ``out`` from ``count`` on, where a place for each byte and 8 more must be; return the new count."""
+        text = np.frombuffer(raw, np.uint8)
+        work = self.work
+        work[field.TEXT] = text.ctypes.data
+        work[field.SIZE] = len(text)
+        work[field.PLACE] = work[field.RUN_END] = 0
+        work[field.OUT], work[field.OUT_COUNT] = out.ctypes.data, count
+        while (status := self.kernel(work.ctypes.data)) != field.DONE:
+            if status == field.NEEDS_ROOM:
+                self.make_room()
+            else:
+                self.heap = np.empty(-work[field.HEAP_SIZE], np.uint8)
+                work[field.HEAP], work[field.HEAP_SIZE] = self.heap.ctypes.data, len(self.heap)
+        if len(self.heap):  # only ever needed for strange texts, and large then
+            self.heap = np.empty(0, np.uint8)
+            work[field.HEAP] = work[field.HEAP_SIZE] = 0
+        return int(work[field.OUT_COUNT])
+
+    def set_addresses(self) -> None:
+        """Fill in what stays where it is."""
+        tables, work = self.tables, self.work
+        work[field.UNICODE] = tables.unicode_table.ctypes.data
+        work[field.PAIRS], work[field.PAIR_BITS] = tables.pairs.ctypes.data, tables.pair_bits
+        work[field.BYTE_PAIRS] = tables.byte_pairs.ctypes.data
+        work[field.PUBLIC_IDS] = tables.public_ids.ctypes.data
+        work[field.LENGTHS] = tables.lengths.ctypes.data
+        work[field.SCRATCH], work[field.BUFFERS] = self.scratch.ctypes.data, self.buffers.ctypes.data
+
+    def set_slots(self, slots: Array, bits: int) -> None:
+        """Use a table of pieces."""
+        self.slots, self.bits = slots, bits
+        self.work[field.SLOTS], self.work[field.BITS] = slots.ctypes.data, bits
+        self.work[field.MOST_TAKEN] = 1 << bits - 1
+
+    def set_arena(self, arena: Array) -> None:
+        """Use an arena."""
+        self.arena = arena
+        self.work[field.ARENA], self.work[field.ARENA_SIZE] = arena.ctypes.data, len(arena)
+
+    def make_room(self) -> None:
+        """Enlarge what is full; at the limit forget everything, for the frequent pieces are soon back."""
+        work = self.work
+        work[field.WANTS_ROOM] = 0
+        table_full = work[field.TAKEN] >= work[field.MOST_TAKEN]
+        if (table_full and self.bits == LAST_BITS) or (not table_full and len(self.arena) == LAST_ARENA):
+            self.slots[:] = 0
+            work[field.TAKEN] = work[field.ARENA_USED] = 0
+        elif table_full:
+            old, old_bits = self.slots, self.bits
+            self.set_slots(np.zeros((1 << old_bits + 1) * SLOT, np.uint8), old_bits + 1)
+            load_kernel("rehash")(old.ctypes.data, old_bits, self.slots.ctypes.data, self.bits)
+        else:
+            larger = np.empty(2 * len(self.arena), np.uint8)
+            larger[: work[field.ARENA_USED]] = self.arena[: work[field.ARENA_USED]]
+            self.set_arena(larger)

@@ -1,0 +1,53 @@
+"""From piece to piece through a text; the one loop step that counting and encoding share.
+
+In: where a piece begins, and ``run_end``: the end of the run of digits that it stands in, or anything before it.
+Out: the place behind the piece, and the new ``run_end``. Our own pattern cuts digits into groups of three from the
+right, as people read them: 1234567 is 1 234 567. Where the first group ends depends on the length of the whole run,
+which is therefore measured once, when it begins.
+"""
+
+from typing import Any
+
+from homespun.tokenizer.compiled.characters import is_number, read
+from homespun.tokenizer.compiled.intrinsics import called, inlined
+from homespun.tokenizer.compiled.splitting import make_split
+
+PER_GROUP = 3
+
+
+@called
+def skip_digits(text, place, end, table, number):
+    """The place ``number`` characters further on."""
+    while number > 0 and place < end:
+        place += read(text, place, end, table) >> 8
+        number -= 1
+    return place
+
+
+@called
+def first_group_end(text, start, run_end, table):
+    place, digits = start, 0
+    while place < run_end:
+        place += read(text, place, run_end, table) >> 8
+        digits += 1
+    return skip_digits(text, start, run_end, table, (digits - 1) % PER_GROUP + 1)
+
+
+def make_step(pattern: str) -> Any:
+    """The step of a pattern: ``(text, start, size, table, run_end) -> (end, run_end)``."""
+    piece_end = make_split(pattern)
+
+    @inlined
+    def step(text, start, size, table, run_end):
+        return piece_end(text, start, size, table), run_end
+
+    @inlined
+    def step_with_groups(text, start, size, table, run_end):
+        if run_end > start:
+            return skip_digits(text, start, run_end, table, PER_GROUP), run_end
+        end = piece_end(text, start, size, table)
+        if end - start > PER_GROUP and is_number(read(text, start, size, table) & 255):
+            return first_group_end(text, start, end, table), end
+        return end, run_end
+
+    return step_with_groups if pattern == "homespun" else step
