@@ -1,12 +1,13 @@
 """Text as bytes -> ids, by the kernel of encoding; one ``Encoder`` per thread.
 
-In: bytes, anything with a buffer. Out: a NumPy array of uint32. The pieces seen before are remembered from call to
+In: a ``Batch`` of documents. Out: NumPy arrays of ids. The pieces seen before are remembered from call to
 call, within bounds: text repeats its words, so the longer it goes the less is left to do.
 """
 
 import numpy as np
 
 from homespun.tokenizer.compiled import workspace as field
+from homespun.tokenizer.compiled.documents import Batch
 from homespun.tokenizer.compiled.machine_code import load_kernel
 from homespun.tokenizer.compiled.merge_tables import Array, MergeTables
 from homespun.tokenizer.compiled.workspace import SLOT
@@ -31,22 +32,14 @@ class Encoder:
         self.set_slots(np.zeros((1 << FIRST_BITS) * SLOT, np.uint8), FIRST_BITS)
         self.set_arena(np.empty(FIRST_ARENA, np.uint8))
 
-    def encode(self, raw: bytes) -> Array:
-        """Encode bytes to a new array."""
+    def encode(self, batch: Batch) -> tuple[Array, Array]:
+        """Encode a batch: all ids (uint32) behind each other, and how many there are after each document (int64)."""
         # One id per byte at most. What is not written to takes no memory, and is cut off in the end.
-        out = np.empty(len(raw) + 8, np.uint32)
-        count = self.encode_into(raw, out, 0)
-        out.resize(count, refcheck=False)
-        return out
-
-    def encode_into(self, raw: bytes, out: Array, count: int) -> int:
-        """Write the ids to ``out`` from ``count`` on, where a place for each byte and 8 more must be; return the new count."""
-        text = np.frombuffer(raw, np.uint8)
+        out = np.empty(len(batch.raw) + 8, np.uint32)
+        borders = np.empty(len(batch.ends), np.int64)
         work = self.work
-        work[field.TEXT] = text.ctypes.data
-        work[field.SIZE] = len(text)
-        work[field.PLACE] = work[field.RUN_END] = 0
-        work[field.OUT], work[field.OUT_COUNT] = out.ctypes.data, count
+        batch.hand_to(work)
+        work[field.OUT], work[field.OUT_COUNT], work[field.BORDERS] = out.ctypes.data, 0, borders.ctypes.data
         while (status := self.kernel(work.ctypes.data)) != field.DONE:
             if status == field.NEEDS_ROOM:
                 self.make_room()
@@ -56,7 +49,8 @@ class Encoder:
         if len(self.heap):  # only ever needed for strange texts, and large then
             self.heap = np.empty(0, np.uint8)
             work[field.HEAP] = work[field.HEAP_SIZE] = 0
-        return int(work[field.OUT_COUNT])
+        out.resize(int(work[field.OUT_COUNT]), refcheck=False)
+        return out, borders
 
     def set_addresses(self) -> None:
         """Fill in what stays where it is."""

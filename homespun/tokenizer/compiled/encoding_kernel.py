@@ -1,20 +1,18 @@
 """The kernel of encoding: bytes of a text -> ids, at the speed of a few instructions per byte.
 
-In: a workspace whose TEXT, SIZE and OUT are set (OUT has room for one id per byte and four more).
+In: a workspace whose documents, BORDERS and OUT are set (OUT has room for one id per byte and eight more).
 Out: DONE and OUT_COUNT ids; or NEEDS_ROOM, NEEDS_HEAP: give it that and call again, it goes on where it stopped.
 """
 
 from typing import Any
 
-from homespun.tokenizer.compiled.intrinsics import copy_16, inlined, load_32, load_64
+from homespun.tokenizer.compiled.intrinsics import called, copy_16, inlined, load_32, load_64, store_64
 from homespun.tokenizer.compiled.merging import (
     COUNT_MASK,
     IN_ARENA,
     copy_words,
     encode_long,
-    get,
     miss,
-    put,
 )
 from homespun.tokenizer.compiled.piece_table import (
     LONG,
@@ -25,10 +23,12 @@ from homespun.tokenizer.compiled.piece_table import (
     hash_bytes,
     short_key,
 )
-from homespun.tokenizer.compiled.walk import make_step
+from homespun.tokenizer.compiled.walk import close_document, get, make_step, open_document, put
 from homespun.tokenizer.compiled.workspace import (
     ARENA,
     BITS,
+    BORDERS,
+    DOCUMENT,
     DONE,
     LONGEST_REMEMBERED,
     NEEDS_HEAP,
@@ -57,7 +57,8 @@ def make_encode(pattern: str) -> Any:
         if count > 4:
             copy_words(out + 16, source + 16, count - 4)
 
-    def encode(work):
+    @called
+    def encode_document(work):
         text, size, table = get(work, TEXT), get(work, SIZE), get(work, UNICODE)
         slots, bits, arena = get(work, SLOTS), get(work, BITS), get(work, ARENA)
         out, count = get(work, OUT), get(work, OUT_COUNT)
@@ -101,5 +102,14 @@ def make_encode(pattern: str) -> Any:
         put(work, RUN_END, run_end)
         put(work, OUT_COUNT, count)
         return status
+
+    def encode(work):
+        while open_document(work):
+            status = encode_document(work)
+            if status != DONE:
+                return status
+            store_64(get(work, BORDERS) + 8 * get(work, DOCUMENT), get(work, OUT_COUNT))
+            close_document(work)
+        return DONE
 
     return encode

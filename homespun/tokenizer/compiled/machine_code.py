@@ -31,7 +31,10 @@ PATTERN_KERNELS = {
 KERNELS = {
     "fill_pairs": ("merging", "fill_pairs", 5),
     "rehash": ("piece_table", "rehash", 4),
+    "add_counts": ("counting_kernel", "add_counts", 5),
+    "lay_out": ("learning_kernel", "lay_out", 6),
     "learn": ("learning_kernel", "learn", 1),
+    "move_pairs": ("learning_kernel", "move_pairs", 4),
 }
 # All that LLVM may call by itself in code that calls nothing.
 LINKED = {"memcpy", "memmove", "memset"}

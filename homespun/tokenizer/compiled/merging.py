@@ -32,6 +32,7 @@ from homespun.tokenizer.compiled.piece_table import (
     hash_bytes,
     short_key,
 )
+from homespun.tokenizer.compiled.walk import get, put
 from homespun.tokenizer.compiled.workspace import (
     ARENA,
     ARENA_SIZE,
@@ -66,16 +67,6 @@ TOKEN_MASK = (1 << TOKEN_BITS) - 1
 # In the last word of a slot's value: the ids are in the arena.
 IN_ARENA = 1 << 31
 COUNT_MASK = IN_ARENA - 1
-
-
-@inlined
-def get(work, field):
-    return load_64(work + 8 * field)
-
-
-@inlined
-def put(work, field, value):
-    store_64(work + 8 * field, value)
 
 
 @inlined

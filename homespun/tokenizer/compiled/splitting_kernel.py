@@ -6,8 +6,7 @@ In: a workspace whose TEXT, SIZE and OUT are set. Out: OUT_COUNT ends, int32 eac
 from typing import Any
 
 from homespun.tokenizer.compiled.intrinsics import store_32
-from homespun.tokenizer.compiled.merging import get, put
-from homespun.tokenizer.compiled.walk import make_step
+from homespun.tokenizer.compiled.walk import get, make_step, put
 from homespun.tokenizer.compiled.workspace import DONE, OUT, OUT_COUNT, SIZE, TEXT, UNICODE
 
 

@@ -9,10 +9,41 @@ which is therefore measured once, when it begins.
 from typing import Any
 
 from homespun.tokenizer.compiled.characters import is_number, read
-from homespun.tokenizer.compiled.intrinsics import called, inlined
+from homespun.tokenizer.compiled.intrinsics import called, inlined, load_64, store_64
 from homespun.tokenizer.compiled.splitting import make_split
+from homespun.tokenizer.compiled.workspace import BASE, DOCUMENT, DOCUMENTS, ENDS, PLACE, RUN_END, SIZE, TEXT
 
 PER_GROUP = 3
+
+
+@inlined
+def get(work, field):
+    return load_64(work + 8 * field)
+
+
+@inlined
+def put(work, field, value):
+    store_64(work + 8 * field, value)
+
+
+@called
+def open_document(work):
+    """Make TEXT and SIZE those of the current document; false behind the last one."""
+    document, ends = get(work, DOCUMENT), get(work, ENDS)
+    if document >= get(work, DOCUMENTS):
+        return False
+    start = load_64(ends + 8 * document - 8) if document > 0 else 0
+    put(work, TEXT, get(work, BASE) + start)
+    put(work, SIZE, load_64(ends + 8 * document) - start)
+    return True
+
+
+@called
+def close_document(work):
+    """Go on to the beginning of the next document."""
+    put(work, DOCUMENT, get(work, DOCUMENT) + 1)
+    put(work, PLACE, 0)
+    put(work, RUN_END, 0)
 
 
 @called

@@ -5,7 +5,7 @@ status. Everything it needs between two calls stands there too, so that it can s
 Imports nothing, for kernels and their callers both read it.
 """
 
-# The text, and how far it has been read. RUN_END: the end of the run of digits that the next piece stands in.
+# The document that is being read, how far, and RUN_END: the end of the run of digits that the next piece stands in.
 TEXT, SIZE, PLACE, RUN_END = range(4)
 # The Unicode table, and the table of pieces (see piece_table.py) with how many slots are taken and may be.
 UNICODE, SLOTS, BITS, TAKEN, MOST_TAKEN = range(4, 9)
@@ -15,10 +15,15 @@ ARENA, ARENA_USED, ARENA_SIZE = range(9, 12)
 OUT, OUT_COUNT, PAIRS, PAIR_BITS, BYTE_PAIRS, PUBLIC_IDS, LENGTHS = range(12, 19)
 # Memory for one piece: SCRATCH and BUFFERS of fixed size, HEAP as large as HEAP_SIZE says.
 SCRATCH, BUFFERS, HEAP, HEAP_SIZE, WANTS_ROOM = range(19, 24)
-FIELDS = 24
+# Documents behind each other from BASE on: where each ends (ENDS, int64), how many, which one is being read.
+# Encoding notes in BORDERS (int64) how many ids there are after each.
+BASE, ENDS, DOCUMENTS, DOCUMENT, BORDERS = range(24, 29)
+FIELDS = 29
 
 # Bytes of a slot of the table of pieces.
 SLOT = 32
+# Where in a slot a table of counts has its count.
+COUNT = 24
 
 # What a kernel returns.
 DONE = 0

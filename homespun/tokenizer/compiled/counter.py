@@ -1,0 +1,128 @@
+"""Documents -> how often each distinct piece occurs, by the kernel of counting, on several threads.
+
+In: texts. Out: ``CountedPieces``, a hash table in two arrays. Memory is bounded: a table that would grow beyond
+``LAST_BITS`` forgets its rarest pieces, and says how many occurrences that were.
+"""
+
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from homespun.common.progress import Advance, ignore
+from homespun.tokenizer.compiled import workspace as field
+from homespun.tokenizer.compiled.documents import Array, Batch, in_batches, make_batch
+from homespun.tokenizer.compiled.machine_code import load_kernel
+from homespun.tokenizer.compiled.merge_tables import unicode_table
+
+# Slots of 32 bytes, half of which are used at most: 1 MB at first; 256 MB and 4 million pieces per thread in the end.
+FIRST_BITS, LAST_BITS = 15, 23
+FIRST_ARENA = 1 << 20
+BATCH_CHARACTERS = 1 << 20
+
+
+class PieceCounter:
+    """Counts on one thread."""
+
+    def __init__(self, pattern: str, last_bits: int = LAST_BITS) -> None:
+        """Load the kernel and start with no pieces."""
+        self.kernel = load_kernel(f"count-{pattern}")
+        self.last_bits = last_bits
+        self.work = np.zeros(field.FIELDS, np.int64)
+        self.unicode_table = unicode_table()
+        self.work[field.UNICODE] = self.unicode_table.ctypes.data
+        self.dropped = 0
+        self.set_slots(np.zeros((1 << FIRST_BITS) * field.SLOT, np.uint8), FIRST_BITS)
+        self.set_arena(np.empty(FIRST_ARENA, np.uint8))
+
+    def count(self, batch: Batch) -> int:
+        """Count the pieces of a batch; return its bytes."""
+        batch.hand_to(self.work)
+        while self.kernel(self.work.ctypes.data) != field.DONE:
+            self.make_room()
+        return len(batch.raw)
+
+    def add(self, other: "PieceCounter", least: int = 1) -> None:
+        """Add the counts of another one, those from ``least`` on."""
+        self.work[field.PLACE] = 0
+        while load_kernel("add_counts")(
+            self.work.ctypes.data, other.slots.ctypes.data, other.bits, other.arena.ctypes.data, least
+        ):
+            self.make_room()
+        self.dropped += other.dropped
+
+    def counts(self) -> Array:
+        """Return the counts, one per taken slot (int64)."""
+        words = self.slots.view(np.int64).reshape(-1, field.SLOT // 8)
+        return words[words[:, 1] != 0, field.COUNT // 8]
+
+    def set_slots(self, slots: Array, bits: int) -> None:
+        """Use a table of pieces."""
+        self.slots, self.bits = slots, bits
+        self.work[field.SLOTS], self.work[field.BITS] = slots.ctypes.data, bits
+        self.work[field.MOST_TAKEN] = 1 << bits - 1
+
+    def set_arena(self, arena: Array) -> None:
+        """Use an arena."""
+        self.arena = arena
+        self.work[field.ARENA], self.work[field.ARENA_SIZE] = arena.ctypes.data, len(arena)
+
+    def make_room(self) -> None:
+        """Enlarge what is full; at the limit drop the rarest pieces."""
+        if self.work[field.TAKEN] < self.work[field.MOST_TAKEN]:
+            larger = np.empty(2 * len(self.arena), np.uint8)
+            larger[: self.work[field.ARENA_USED]] = self.arena[: self.work[field.ARENA_USED]]
+            self.set_arena(larger)
+        elif self.bits < self.last_bits:
+            old, old_bits = self.slots, self.bits
+            self.set_slots(np.zeros((1 << old_bits + 1) * field.SLOT, np.uint8), old_bits + 1)
+            load_kernel("rehash")(old.ctypes.data, old_bits, self.slots.ctypes.data, self.bits)
+        else:
+            self.drop_rarest()
+
+    def drop_rarest(self) -> None:
+        """Keep at most the more frequent half of the pieces."""
+        counts = self.counts()
+        least = int(np.partition(counts, len(counts) // 2)[len(counts) // 2]) + 1
+        lost = int(counts[counts < least].sum())
+        progress = [int(self.work[name]) for name in (field.PLACE, field.RUN_END)]
+        old = PieceCounter.__new__(PieceCounter)
+        old.slots, old.bits, old.arena, old.dropped = self.slots, self.bits, self.arena, lost
+        self.work[field.TAKEN] = self.work[field.ARENA_USED] = 0
+        self.set_slots(np.zeros((1 << self.bits) * field.SLOT, np.uint8), self.bits)
+        self.set_arena(np.empty(len(self.arena), np.uint8))
+        self.add(old, least)
+        self.work[field.PLACE], self.work[field.RUN_END] = progress
+
+
+def count_pieces_compiled(
+    texts: Iterable[str], pattern: str, threads: int, advance: Advance = ignore, last_bits: int = LAST_BITS
+) -> tuple[PieceCounter, int]:
+    """Count the pieces of all texts; return the counter and the number of bytes. ``advance`` is told bytes.
+
+    Batches go to the threads in turn, so that what is dropped for want of room does not depend on their speed.
+    """
+    counters = [PieceCounter(pattern, last_bits) for _ in range(threads)]
+    waiting: list[Future[int] | None] = [None] * threads
+    total = 0
+    executors = [ThreadPoolExecutor(1) for _ in counters]
+    try:
+        for number, texts_of_batch in enumerate(in_batches(texts, BATCH_CHARACTERS)):
+            turn = number % threads
+            before = waiting[turn]
+            if before is not None:
+                size = before.result()
+                total += size
+                advance(size)
+            batch = make_batch(texts_of_batch)
+            waiting[turn] = executors[turn].submit(counters[turn].count, batch)
+        for last in waiting:
+            if last is not None:
+                total += last.result()
+    finally:
+        for executor in executors:
+            executor.shutdown(cancel_futures=True)
+    first = counters[0]
+    for other in counters[1:]:
+        first.add(other)
+    return first, total

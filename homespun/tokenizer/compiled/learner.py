@@ -1,0 +1,106 @@
+"""Counted pieces -> merges, by the kernel of learning.
+
+In: a ``PieceCounter``. Out: merges, those of ``naive.py`` exactly.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from homespun.common.progress import Advance, ignore
+from homespun.tokenizer.compiled import learning_fields as field
+from homespun.tokenizer.compiled.counter import PieceCounter
+from homespun.tokenizer.compiled.machine_code import load_kernel
+from homespun.tokenizer.compiled.workspace import COUNT, DONE, SLOT
+from homespun.tokenizer.settings import BYTES
+from homespun.tokenizer.vocabulary import Pair
+
+FIRST_PAIR_BITS = 18
+
+
+class Learner:
+    """The state of learning: arrays that the kernel works on, enlarged when they are full."""
+
+    def __init__(self, counter: PieceCounter, number: int, least: int, given: Sequence[Pair] = ()) -> None:
+        """Lay out the pieces. ``number`` counts the ``given`` merges too, which come first."""
+        self.work = np.zeros(field.LEARN_FIELDS, np.int64)
+        self.lay_out(counter)
+        self.lengths = np.ones(BYTES + number, np.int32)
+        self.merges = np.zeros((number, 2), np.int32)
+        self.merges[: len(given)] = np.array(given, np.int32).reshape(-1, 2)
+        self.created = np.empty(2 * (BYTES + number) + 2, np.int64)
+        self.set(field.LENGTHS, self.lengths)
+        self.set(field.MERGES, self.merges)
+        self.set(field.CREATED, self.created)
+        self.work[field.WANTED], self.work[field.LEAST], self.work[field.BASE] = number, least, BYTES
+        self.work[field.GIVEN] = len(given)
+        self.pairs = np.full((1 << FIRST_PAIR_BITS) * field.ENTRY, 255, np.uint8)
+        self.set(field.PAIRS, self.pairs)
+        self.work[field.PAIR_BITS] = FIRST_PAIR_BITS
+        self.chain = np.empty((int(self.work[field.PLACES]) + 1024, 2), np.int32)
+        self.set(field.CHAIN, self.chain)
+        self.work[field.CHAIN_SIZE] = len(self.chain)
+        self.heap = np.empty((1 << FIRST_PAIR_BITS, 2), np.int64)
+        self.set(field.HEAP, self.heap)
+        self.work[field.HEAP_SIZE] = len(self.heap)
+
+    def lay_out(self, counter: PieceCounter) -> None:
+        """Put the pieces of two bytes and more behind each other."""
+        keys = counter.slots.view(np.int64).reshape(-1, SLOT // 8)[:, 1]
+        keys = keys[keys != 0]
+        sizes = np.where(keys >= 1 << 62, keys & ~(1 << 62), keys >> 56)
+        sizes = sizes[sizes >= 2]
+        places = int(sizes.sum()) + len(sizes) + 1
+        self.tokens = np.empty(places, np.int32)
+        self.piece_of = np.empty(places, np.int32)
+        self.counts = np.empty(len(sizes), np.int64)
+        load_kernel("lay_out")(
+            self.tokens.ctypes.data,
+            self.piece_of.ctypes.data,
+            self.counts.ctypes.data,
+            counter.slots.ctypes.data,
+            counter.bits,
+            counter.arena.ctypes.data,
+        )
+        self.set(field.TOKENS, self.tokens)
+        self.set(field.PIECE_OF, self.piece_of)
+        self.set(field.COUNTS, self.counts)
+        self.work[field.PLACES] = places
+
+    def learn(self, advance: Advance = ignore) -> list[Pair]:
+        """Return all merges; ``advance`` is told how many were made."""
+        kernel, work = load_kernel("learn"), self.work
+        while work[field.LEARNED] < work[field.WANTED]:
+            before = int(work[field.LEARNED])
+            if kernel(work.ctypes.data) != DONE:
+                self.make_room()
+            advance(int(work[field.LEARNED]) - before)
+        return [(left, right) for left, right in self.merges[: work[field.LEARNED]].tolist()]
+
+    def make_room(self) -> None:
+        """Enlarge whatever may be full."""
+        work = self.work
+        chain_free = len(self.chain) - work[field.CHAIN_USED]
+        if work[field.PAIRS_TAKEN] + len(self.created) > 1 << int(work[field.PAIR_BITS]) - 1:
+            self.move_pairs()
+        elif work[field.HEAP_USED] + len(self.created) > len(self.heap) or not work[field.HEAP_FILLED]:
+            self.heap = np.concatenate([self.heap, np.empty_like(self.heap)])
+            self.set(field.HEAP, self.heap)
+            work[field.HEAP_SIZE] = len(self.heap)
+        else:
+            self.chain = np.concatenate([self.chain, np.empty((len(self.chain) // 2 + 1024, 2), np.int32)])
+            self.set(field.CHAIN, self.chain)
+            work[field.CHAIN_SIZE] = len(self.chain)
+
+    def move_pairs(self) -> None:
+        """Move the pairs into a table large enough for those that still occur."""
+        old, old_bits = self.pairs, int(self.work[field.PAIR_BITS])
+        bits = old_bits + 1
+        self.pairs = np.full((1 << bits) * field.ENTRY, 255, np.uint8)
+        taken = load_kernel("move_pairs")(old.ctypes.data, old_bits, self.pairs.ctypes.data, bits)
+        self.set(field.PAIRS, self.pairs)
+        self.work[field.PAIR_BITS], self.work[field.PAIRS_TAKEN] = bits, taken
+
+    def set(self, name: int, array: np.ndarray) -> None:
+        """Write an array's address into the workspace."""
+        self.work[name] = array.ctypes.data
