@@ -6,33 +6,49 @@ Out: pieces; joined they are the text, always.
 The split has two steps. ``coarse`` runs the expression over the text, window by window, as one call into C per window.
 ``fine`` looks at one piece and groups digits; as it depends on nothing but the piece, both the trainer and the encoder
 call it once per distinct piece instead of once per occurrence.
+
+Text that is not ASCII is first rewritten character by character as a class text of the same length, in which all the
+letters of a kind are one letter (see ``patterns.py``). The expression runs over that, and the text is cut in the same
+places.
 """
 
 import re
 from collections.abc import Iterator
 
-from homespun.tokenizer.patterns import find_pattern
+from homespun.tokenizer.patterns import find_pattern, plain_expression, representative
+from homespun.tokenizer.unicode_classes import LETTER, LOWER, NUMBER, UPPER, class_of
 
 # Characters split at once. The list of pieces of a window takes some fifteen times its text.
 WINDOW = 1 << 16
 DIGITS_PER_GROUP = 3
+# Code points whose representatives are remembered, 5 MB when full; no text in living languages has that many.
+LARGEST_TABLE = 1 << 16
+
+# Perhaps a letter, followed by a white space: only beyond ASCII it takes a look at the class.
+POSSIBLE_BORDER = re.compile("[A-Za-z\x80-\U0010ffff](?=[ \t\r\n])")
+
+
+class ClassTextTable(dict[int, str]):
+    """Code point -> its representative in a class text, for ``str.translate``; what is missing is looked up once."""
+
+    def __missing__(self, code_point: int) -> str:
+        """Find the representative, and remember it within bounds."""
+        if len(self) >= LARGEST_TABLE:
+            self.clear()
+        self[code_point] = found = representative(chr(code_point))
+        return found
+
+
+CLASS_TEXT = ClassTextTable()
 
 
 class Splitter:
     """Cuts text by one of the named patterns; an unknown name is a ``UsageError``."""
 
     def __init__(self, pattern_name: str) -> None:
-        """Compile the expressions."""
-        import regex
-
+        """Compile the expression."""
         self.pattern = find_pattern(pattern_name)
-        self._find_all = regex.compile(self.pattern.expression).findall
-        ascii_expression = self.pattern.ascii_expression
-        self._find_all_ascii = re.compile(ascii_expression).findall if ascii_expression else self._find_all
-        self._is_number = regex.compile(r"\p{N}").match
-        # Between a letter and a white space every pattern has a border, and the split of neither side depends on the
-        # other: no piece has a letter followed by a space, and what is looked at behind or ahead are letters only.
-        self._safe_border = regex.compile(r"\p{L}(?=[ \t\r\n])").search
+        self._find_all = re.compile(plain_expression(self.pattern.expression)).findall
 
     def split(self, text: str) -> Iterator[str]:
         """Yield the pieces of ``text``."""
@@ -43,8 +59,10 @@ class Splitter:
     def coarse(self, text: str) -> Iterator[list[str]]:
         """Yield the pieces before digits are grouped, one list per window of the text."""
         for window in self.windows(text):
-            find_all = self._find_all_ascii if window.isascii() else self._find_all
-            yield find_all(window)
+            if window.isascii():
+                yield self._find_all(window)
+            else:
+                yield cut_alike(window, self._find_all(window.translate(CLASS_TEXT)))
 
     def fine(self, piece: str) -> list[str]:
         """Cut a run of digits into groups of three from the right, as people read it: 1234567 is 1 234 567.
@@ -52,7 +70,9 @@ class Splitter:
         From the left (123 456 7) the digits of equal value would stand in different tokens from number to number.
         A look-ahead could do it in the expression, at the price of time quadratic in the length of the number.
         """
-        if len(piece) <= DIGITS_PER_GROUP or not self.pattern.groups_digits or not self._is_number(piece):
+        if len(piece) <= DIGITS_PER_GROUP or not self.pattern.groups_digits:
+            return [piece]
+        if class_of(piece[0]) != NUMBER:
             return [piece]
         first = len(piece) % DIGITS_PER_GROUP
         groups = [piece[start : start + DIGITS_PER_GROUP] for start in range(first, len(piece), DIGITS_PER_GROUP)]
@@ -62,10 +82,34 @@ class Splitter:
         """Cut a long text where a border is certain, at ``WINDOW`` characters or at the first border after them."""
         start = 0
         while start < len(text):
-            border = self._safe_border(text, start + WINDOW)
-            end = border.end() if border else len(text)
+            end = find_border(text, start + WINDOW)
             yield text[start:end]
             start = end
+
+
+def find_border(text: str, start: int) -> int:
+    """Return the first place behind ``start`` where every pattern cuts whatever stands around, or the end of the text.
+
+    That is between a letter and a white space. No piece has a letter followed by a white space, so there is a cut. It
+    changes nothing on the left, where what is looked at ahead would be a letter or a mark, or a white space behind
+    another one; nor on the right, as what is looked at behind is a letter before an apostrophe. And as the left side
+    never ends in white space, its end is not taken for the end of the text by the rules on white space there.
+    """
+    for possible in POSSIBLE_BORDER.finditer(text, start):
+        if class_of(possible[0]) in (UPPER, LOWER, LETTER):
+            return possible.end()
+    return len(text)
+
+
+def cut_alike(text: str, pieces: list[str]) -> list[str]:
+    """Cut ``text`` into pieces of the lengths of ``pieces``."""
+    start = 0
+    cut = []
+    for piece in pieces:
+        end = start + len(piece)
+        cut.append(text[start:end])
+        start = end
+    return cut
 
 
 def text_of_bytes(raw: bytes) -> str:

@@ -1,54 +1,50 @@
 """The class ``Tokenizer``: text or bytes -> token ids -> text or bytes.
 
-In: a split pattern, merges, special tokens and perhaps a chat template. Out: ids below ``vocabulary_size``.
+In: a ``Vocabulary``. Out: ids below ``vocabulary_size``.
 
-Ids 0 to 255 are the bytes, then come the merges in the order in which they were learned, then the special tokens.
-Every byte string has ids, and decoding them gives it back exactly. Learning is in ``training.py``, the file format
-in ``storage.py``, decoding while a model still writes in ``streaming.py``.
+In our own vocabularies ids 0 to 255 are the bytes, then come the merges in the order in which they were learned, then
+the special tokens. Every byte string has ids, and decoding them gives it back exactly. Learning is in ``training.py``,
+the file formats in ``storage.py`` and ``formats/``, decoding while a model still writes in ``streaming.py``.
 """
 
+import os
 from collections.abc import Collection, Iterable, Sequence
-from itertools import chain
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from homespun.common.errors import HomespunError, UsageError
-from homespun.tokenizer.encoding import Pair, encode_piece, token_of_pairs
+from homespun.tokenizer.engine import Engine
 from homespun.tokenizer.special import DEFAULT_SPECIAL_TOKENS, cut_at_special
-from homespun.tokenizer.split import Splitter, bytes_of_text, text_of_bytes
+from homespun.tokenizer.split import find_border, text_of_bytes
 from homespun.tokenizer.storage import contents, digest, load_vocabulary, save_vocabulary
 from homespun.tokenizer.vocabulary import Vocabulary, make_vocabulary
 
-# Pieces whose ids are remembered, about 200 bytes each: 26 MB when full. Longer pieces rarely come again.
-LARGEST_CACHE = 1 << 17
-LONGEST_CACHED_PIECE = 48
+if TYPE_CHECKING:
+    from homespun.tokenizer.compiled.documents import Array
+
+# Characters of a single text that one of several threads encodes at a time.
+PART = 1 << 20
+INVALID = ("keep", "replace", "ignore", "error")
 
 
-class PieceCache(dict[str, tuple[int, ...]]):
-    """Pieces -> ids; a piece that is missing is encoded, and remembered within bounds.
+@dataclass(frozen=True)
+class TokenBatch:
+    """The ids of several texts behind each other (uint32); those of text i are ``ids[starts[i]:starts[i + 1]]``."""
 
-    Natural text repeats its words, so nearly every look-up is a hit, which costs one dictionary access.
-    """
+    ids: "Array"  # (tokens,) uint32
+    starts: "Array"  # (texts + 1,) int64
 
-    def __init__(self, splitter: Splitter, tokens: dict[Pair, int], public_ids: Sequence[int]) -> None:
-        """Start empty."""
-        super().__init__()
-        self.splitter = splitter
-        self.tokens = tokens
-        self.public_ids = public_ids
+    def __len__(self) -> int:
+        """Return the number of texts."""
+        return len(self.starts) - 1
 
-    def __missing__(self, piece: str) -> tuple[int, ...]:
-        """Encode a piece; a number goes group by group, and the groups are remembered too."""
-        parts = self.splitter.fine(piece)
-        if len(parts) == 1:
-            learned = encode_piece(bytes_of_text(piece), self.tokens)
-            ids = tuple(map(self.public_ids.__getitem__, learned))
-        else:
-            ids = tuple(chain.from_iterable(map(self.__getitem__, parts)))
-        if len(piece) <= LONGEST_CACHED_PIECE:
-            if len(self) >= LARGEST_CACHE:
-                self.clear()  # the frequent ones are back after a few thousand words
-            self[piece] = ids
-        return ids
+    def __getitem__(self, text: int) -> "Array":
+        """Return the ids of one text."""
+        if not 0 <= text < len(self):
+            raise IndexError(text)
+        return self.ids[self.starts[text] : self.starts[text + 1]]
 
 
 class Tokenizer:
@@ -72,25 +68,21 @@ class Tokenizer:
         return tokenizer
 
     def _set_up(self, vocabulary: Vocabulary) -> None:
-        """Build the tables."""
         self.vocabulary = vocabulary
         self.pattern = vocabulary.pattern
         self.merges = vocabulary.merges
         self.special_tokens = vocabulary.special_tokens
         self.chat_template = vocabulary.chat_template
-        self.splitter = Splitter(vocabulary.pattern)
-        # A dictionary, not a list: a list would take -1 for its last entry.
-        self._token_bytes = vocabulary.token_bytes()
-        self.vocabulary_size = max(self._token_bytes) + 1
         self.end_of_text = vocabulary.special_tokens[vocabulary.end_of_text]
-        self._cache = PieceCache(self.splitter, token_of_pairs(self.merges), vocabulary.public_ids())
+        self.vocabulary_size = 1 + max(max(vocabulary.public_ids()), *vocabulary.special_tokens.values())
+        self._engine = Engine(vocabulary)
 
     def __repr__(self) -> str:
         """Say what it is in one line."""
         return f"Tokenizer(pattern={self.pattern!r}, vocabulary_size={self.vocabulary_size}, id={self.identity()})"
 
     def encode(self, text: str, allowed_special: Collection[str] = ()) -> list[int]:
-        """Encode text. Names of special tokens in it are ordinary text, unless listed in ``allowed_special``.
+        """Encode text to a list. Names of special tokens in it are ordinary text, unless in ``allowed_special``.
 
         Surrogate escapes (U+DC80 to U+DCFF) stand for their bytes; any other lone surrogate becomes U+FFFD.
         """
@@ -98,21 +90,72 @@ class Tokenizer:
         for part, is_special in cut_at_special(text, self._check_special(allowed_special)):
             if is_special:
                 ids.append(self.special_tokens[part])
-                continue
-            for pieces in self.splitter.coarse(part):
-                ids.extend(chain.from_iterable(map(self._cache.__getitem__, pieces)))
+            elif self._engine.wants_compiled(len(part)):
+                ids.extend(self._engine.encode((part,), 1)[0].tolist())
+            else:
+                ids.extend(self._engine.encode_plainly(part))
         return ids
 
-    def encode_bytes(self, raw: bytes) -> list[int]:
-        """Encode any bytes, also those that are no UTF-8; ``decode_bytes`` gives them back exactly."""
-        return self.encode(text_of_bytes(raw))
+    def encode_array(self, text: str | bytes, allowed_special: Collection[str] = (), threads: int = 1) -> "Array":
+        """Encode text, or any bytes, to an array (uint32): a list of Python ints alone would take most of the time.
+
+        Several ``threads`` (0: one per core) share a long text between them.
+        """
+        import numpy as np
+
+        names = self._check_special(allowed_special)
+        if names:
+            text = text if isinstance(text, str) else text_of_bytes(text)
+            parts = [
+                np.array([self.special_tokens[part]], np.uint32) if is_special else self.encode_array(part, (), threads)
+                for part, is_special in cut_at_special(text, names)
+            ]
+            return np.concatenate(parts) if parts else np.empty(0, np.uint32)
+        if not self._engine.wants_compiled(len(text)):
+            return np.array(self._engine.encode_plainly(text), np.uint32)
+        threads = threads or os.cpu_count() or 1
+        if threads == 1 or len(text) < 2 * PART:
+            return self._engine.encode((text,), 1)[0]
+        return self._engine.encode(cut_for_threads(text), threads)[0]
+
+    def encode_batch(self, texts: Sequence[str | bytes], threads: int = 0) -> TokenBatch:
+        """Encode many texts at once, on ``threads`` threads (0: one per core)."""
+        import numpy as np
+
+        if texts and self._engine.wants_compiled(sum(map(len, texts))):
+            ids, ends = self._engine.encode(texts, threads or os.cpu_count() or 1)
+        else:
+            lists = [self._engine.encode_plainly(text) for text in texts]
+            ids = np.array([token for ids in lists for token in ids], np.uint32)
+            ends = np.cumsum([len(ids) for ids in lists], dtype=np.int64)
+        return TokenBatch(ids, np.concatenate([np.zeros(1, np.int64), ends]))
+
+    def encode_bytes(self, raw: bytes, invalid: str = "keep") -> list[int]:
+        """Encode bytes. ``invalid`` says what to do with those that are no UTF-8.
+
+        ``keep`` encodes them as they are, and ``decode_bytes`` gives them back; ``replace`` puts U+FFFD in their place;
+        ``ignore`` leaves them out; ``error`` is a ``HomespunError`` that says at which byte.
+        """
+        return self.encode(text_by_policy(raw, invalid))
+
+    def encode_with_spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Encode text; also return for each token from which character to which it stands for.
+
+        A token that ends inside a character counts as reaching to its end; the next one begins there too.
+        """
+        from homespun.tokenizer.spans import character_spans
+
+        ids = self.encode(text)
+        return ids, character_spans(text, map(len, map(self._token_bytes.__getitem__, ids)))
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """Decode ids to bytes; special tokens give their names. An id out of range is a ``HomespunError``."""
+        numbers = ids.tolist() if hasattr(ids, "tolist") else ids
         try:
-            return b"".join(map(self._token_bytes.__getitem__, ids))
-        except KeyError as error:
-            raise self._out_of_range(error.args[0]) from None
+            return b"".join(map(self._token_bytes.__getitem__, numbers))
+        except (KeyError, TypeError) as error:
+            wrong = error.args[0] if isinstance(error, KeyError) else "what is no number"
+            raise self._out_of_range(wrong) from None
 
     def decode(self, ids: Iterable[int]) -> str:
         """Decode ids to text; bytes that are no UTF-8 become U+FFFD."""
@@ -124,6 +167,10 @@ class Tokenizer:
             return self._token_bytes[token]
         except KeyError:
             raise self._out_of_range(token) from None
+
+    def token_ids(self) -> Iterable[int]:
+        """Return all ids there are, ascending; an imported vocabulary may have gaps."""
+        return self._token_bytes.keys()
 
     def special_id(self, name: str) -> int:
         """Return the id of a special token by its name; an unknown name is a ``UsageError``."""
@@ -150,9 +197,10 @@ class Tokenizer:
         """Read what ``save`` wrote; a damaged file is a ``DamagedFileError`` that names it."""
         return Tokenizer.of(load_vocabulary(path))
 
-    def token_ids(self) -> Iterable[int]:
-        """Return all ids there are, ascending; an imported vocabulary may have gaps."""
-        return self._token_bytes.keys()
+    @cached_property
+    def _token_bytes(self) -> dict[int, bytes]:
+        """The bytes of every id. A dictionary, not a list: a list would take -1 for its last entry."""
+        return self.vocabulary.token_bytes()
 
     def _check_special(self, names: Collection[str]) -> tuple[str, ...]:
         """Return ``names`` if all are special tokens of ours."""
@@ -168,3 +216,37 @@ class Tokenizer:
             f"{token!r} is no token id of this tokenizer (0 to {self.vocabulary_size - 1}); "
             "use the tokenizer that the ids were made with"
         )
+
+
+def text_by_policy(raw: bytes, invalid: str) -> str:
+    """Decode UTF-8; ``invalid`` is a policy of ``Tokenizer.encode_bytes``."""
+    if invalid not in INVALID:
+        raise UsageError(f"invalid {invalid!r}: choose one of {', '.join(INVALID)}")
+    if invalid == "keep":
+        return text_of_bytes(raw)
+    try:
+        return raw.decode("utf-8", "strict" if invalid == "error" else invalid)
+    except UnicodeDecodeError as error:
+        raise HomespunError(
+            f"the text is not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}; "
+            "convert it, or choose keep, replace or ignore"
+        ) from None
+
+
+def cut_for_threads(text: str | bytes) -> list[str | bytes]:
+    """Cut a long text where every pattern cuts, into parts of about PART."""
+    parts: list[str | bytes] = []
+    start = 0
+    while start < len(text):
+        end = find_border(text, start + PART) if isinstance(text, str) else find_ascii_border(text, start + PART)
+        parts.append(text[start:end])
+        start = end
+    return parts
+
+
+def find_ascii_border(raw: bytes, start: int) -> int:
+    """Return a place behind ``start`` between an ASCII letter and white space, or the end (see ``find_border``)."""
+    import re
+
+    found = re.compile(rb"[A-Za-z](?=[ \t\r\n])").search(raw, start)
+    return found.end() if found else len(raw)

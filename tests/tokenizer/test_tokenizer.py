@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homespun.common.errors import HomespunError, UsageError
-from homespun.tokenizer import tokenizer as tokenizer_module
+from homespun.tokenizer import plain_encoder
 from homespun.tokenizer.encoding import encode_long, encode_piece, encode_short, token_of_pairs
 from homespun.tokenizer.naive import encode_naively, learn_merges_naively
 from homespun.tokenizer.split import Splitter
@@ -182,7 +182,7 @@ def test_the_cache_is_bounded_and_changes_nothing(
 ) -> None:
     expected = tokenizer.encode(mixed_text)
     fresh = Tokenizer(tokenizer.pattern, tokenizer.merges)
-    monkeypatch.setattr(tokenizer_module, "LARGEST_CACHE", 3)
+    monkeypatch.setattr(plain_encoder, "LARGEST_CACHE", 3)
     for _ in range(3):
         assert fresh.encode(mixed_text) == expected
         assert 0 < len(fresh._cache) <= 3

@@ -5,7 +5,7 @@ In: texts or bytes. Out: ``Batch``: one buffer, and where each document ends in 
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from homespun.tokenizer.compiled import workspace as field
 from homespun.tokenizer.split import bytes_of_text
 
 Array = np.ndarray[Any, Any]
+Text = TypeVar("Text", str, bytes, str | bytes)
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ def make_batch(texts: Sequence[str | bytes]) -> Batch:
     return Batch(np.frombuffer(raw, np.uint8), ends)
 
 
-def in_batches(texts: Iterable[str], characters: int) -> Iterator[list[str]]:
+def in_batches(texts: Iterable[Text], characters: int) -> Iterator[list[Text]]:
     """Yield lists of texts of about ``characters`` characters together; a longer text is alone in its list."""
-    batch: list[str] = []
+    batch: list[Text] = []
     size = 0
     for text in texts:
         if batch and size + len(text) > characters:
