@@ -4,6 +4,7 @@ In: our ``Tokenizer`` (or anything with ``vocabulary_size``, ``token_bytes(id)``
 Out: safe HTML. White space is made visible; bytes that are no whole character are shown in hexadecimal.
 """
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from homespun.report.markup import escape
@@ -21,6 +22,7 @@ class Vocabulary(Protocol):
     @property
     def vocabulary_size(self) -> int: ...
     def token_bytes(self, token: int, /) -> bytes: ...
+    def token_ids(self) -> Iterable[int]: ...
     def encode(self, text: str, /) -> list[int]: ...
 
 

@@ -33,6 +33,11 @@ WORTH_COMPILING = 1 << 24
 PER_THREAD = 1 << 20
 
 
+def compiled_is_allowed() -> bool:
+    """Tell whether the user wants compiled code at all."""
+    return os.environ.get("HOMESPUN_PLAIN", "") in ("", "0")
+
+
 class Engine:
     """Encodes with one vocabulary; safe to share between threads."""
 
@@ -40,7 +45,7 @@ class Engine:
         """Nothing is built before it is needed."""
         self.vocabulary = vocabulary
         self.seen = 0
-        self.compiled_works = os.environ.get("HOMESPUN_PLAIN", "") in ("", "0")
+        self.compiled_works = compiled_is_allowed()
         self._idle: list[Encoder] = []
         self._lock = Lock()
 

@@ -23,7 +23,7 @@ VERSION = 1
 
 def contents(vocabulary: Vocabulary) -> dict[str, Any]:
     """Return everything that the file holds, except its checksum. What is as usual is left out."""
-    value = {
+    value: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "pattern": vocabulary.pattern,

@@ -1,37 +1,35 @@
-"""Documents -> merges: the fast trainer, with exactly the merges of ``naive.py``.
+"""Documents -> a tokenizer: the pieces of the text are counted, and the merges learned from them.
 
-In: a stream of documents and a ``TokenizerConfig``. Out: a ``Tokenizer`` and a ``TrainingReport``.
+In: a stream of documents and a ``TokenizerConfig``, perhaps a vocabulary to continue.
+Out: a ``Tokenizer`` and a ``TrainingReport``.
 
-Three steps: sample the documents evenly, count the distinct pieces of the sample, and merge. The naive trainer counts
-all pairs again for every merge; here a merge touches only the places where its pair stands, and the counts of the
-pairs beside them are corrected. As every place touched makes the text shorter by one token, all merges together take
-time linear in the bytes of the distinct pieces, whatever the text: a megabyte without a space trains as fast as prose.
+There are two ways with the same result, that of ``naive.py``: the plain one below (``plain_training.py``), at once; and
+the compiled one, which counts on several threads, and is used for larger texts, or wherever its machine code lies
+ready. The documents stream through: what is held is the table of their distinct pieces, which is bounded.
 """
 
-from array import array
-from collections import Counter
-from collections.abc import Iterable, Mapping
+import os
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
-from itertools import pairwise
+from itertools import chain
 
+from homespun.common.errors import HomespunError, UsageError
 from homespun.common.progress import Advance, ignore
+from homespun.tokenizer.compiled.machine_code import NoMachineCode, is_ready
+from homespun.tokenizer.engine import compiled_is_allowed
+from homespun.tokenizer.patterns import DEFAULT_PATTERN
+from homespun.tokenizer.plain_training import LARGEST_TABLE, count_pieces, learn_merges
 from homespun.tokenizer.sampling import sample_evenly
 from homespun.tokenizer.settings import BYTES, TokenizerConfig
-from homespun.tokenizer.special import DEFAULT_SPECIAL_TOKENS
-from homespun.tokenizer.split import Splitter, bytes_of_text, text_of_bytes
+from homespun.tokenizer.split import Splitter, text_of_bytes
 from homespun.tokenizer.tokenizer import Tokenizer
+from homespun.tokenizer.vocabulary import Pair, Vocabulary, make_vocabulary
 
-Pair = tuple[int, int]
-
-# Distinct pieces held while counting; about 150 bytes each, 300 MB.
-LARGEST_TABLE = 2_000_000
-
-# A pair is one int, left << SHIFT | right: it hashes faster than a tuple and has the same order.
-SHIFT = 32
-MASK = (1 << SHIFT) - 1
-# The token of a border between pieces, and of a place whose byte went into the token before it.
-NOTHING = -1
+# Characters up to which the plain way is as soon there as the compiled one, which takes some seconds to compile.
+WORTH_COMPILING = 1 << 24
+# Bytes that the plain way learns from at most, some ten seconds' worth: the rest of a larger text is sampled.
+PLAIN_SAMPLE = 32_000_000
 
 
 @dataclass(frozen=True)
@@ -49,163 +47,193 @@ class TrainingReport:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Learned:
+    """What either way found."""
+
+    merges: list[Pair]
+    documents: int
+    bytes_seen: int
+    bytes_sampled: int
+    pieces: int
+    distinct_pieces: int
+    dropped_pieces: int
+    notes: tuple[str, ...]
+
+
 def train_tokenizer(
-    documents: Iterable[str], config: TokenizerConfig, advance: Advance = ignore
+    documents: Iterable[str], config: TokenizerConfig, advance: Advance = ignore, start: Vocabulary | None = None
 ) -> tuple[Tokenizer, TrainingReport]:
     """Learn a tokenizer from ``documents``; ``advance`` is called with the number of merges just made.
 
-    The vocabulary is smaller than asked for if the text does not support it; the report has a note then.
+    With ``start`` its tokens keep their ids, its merges come first, and what is learned gets the ids after it. The
+    vocabulary is smaller than asked for if the text does not support it; the report has a note then.
     """
-    splitter = Splitter(config.pattern)
-    sample = sample_evenly(documents, config.training_bytes, splitter)
-    counts, dropped = count_pieces(map(text_of_bytes, sample.passages), splitter)
-    wanted = config.vocabulary_size - BYTES - len(DEFAULT_SPECIAL_TOKENS)
-    merges = learn_merges(counts, wanted, config.minimum_frequency, advance)
-    tokenizer = Tokenizer(config.pattern, merges)
-    notes = []
-    if dropped:
-        notes.append(f"more than {LARGEST_TABLE:,} distinct pieces: {dropped:,} rare ones were not counted")
-    if len(merges) < wanted:
-        notes.append(f"the text supports {tokenizer.vocabulary_size:,} of {config.vocabulary_size:,} tokens")
+    check_start(config, start)
+    given = start.merges if start else ()
+    pattern = start.pattern if start else config.pattern
+    names = [name for name in config.special_names() if start is None or name not in start.special_tokens]
+    others = len(names) + (len(start.special_tokens) if start else 0)
+    number = config.vocabulary_size - BYTES - others
+    if number < len(given):
+        raise UsageError(
+            f"tokenizer.vocabulary_size {config.vocabulary_size}: the vocabulary to continue has "
+            f"{BYTES + len(given) + others} tokens with the new special ones; ask for more"
+        )
+    learned = learn(documents, config, pattern, number, given, advance)
+    if learned.bytes_seen == 0:
+        raise HomespunError("there is no text to learn a vocabulary from: every document is empty; give other sources")
+    vocabulary = continued(start, learned.merges, names) if start else make_vocabulary(pattern, learned.merges, names)
+    tokenizer = Tokenizer.of(vocabulary)
+    notes = list(learned.notes)
+    if len(learned.merges) < number:
+        supported = BYTES + len(learned.merges) + others
+        notes.append(f"the text supports {supported:,} of {config.vocabulary_size:,} tokens")
     report = TrainingReport(
-        documents=sample.documents,
-        bytes_seen=sample.bytes_seen,
-        bytes_sampled=sample.bytes_kept,
-        pieces=sum(counts.values()),
-        distinct_pieces=len(counts),
-        dropped_pieces=dropped,
-        merges=len(merges),
+        documents=learned.documents,
+        bytes_seen=learned.bytes_seen,
+        bytes_sampled=learned.bytes_sampled,
+        pieces=learned.pieces,
+        distinct_pieces=learned.distinct_pieces,
+        dropped_pieces=learned.dropped_pieces,
+        merges=len(learned.merges),
         vocabulary_size=tokenizer.vocabulary_size,
         notes=tuple(notes),
     )
     return tokenizer, report
 
 
-def count_pieces(
-    texts: Iterable[str], splitter: Splitter, largest_table: int = LARGEST_TABLE
-) -> tuple[Counter[bytes], int]:
-    """Count the distinct pieces of ``texts``; also return how many occurrences were dropped to bound the memory."""
-    coarse: Counter[str] = Counter()
-    dropped = 0
-    for text in texts:
-        for pieces in splitter.coarse(text):
-            coarse.update(pieces)
-            if len(coarse) > largest_table:
-                dropped += drop_rarest(coarse, largest_table // 2)
-    counts: Counter[bytes] = Counter()
-    for piece, count in coarse.items():
-        for part in splitter.fine(piece):
-            counts[bytes_of_text(part)] += count
-    return counts, dropped
+def check_start(config: TokenizerConfig, start: Vocabulary | None) -> None:
+    """Raise ``UsageError`` if the pattern asked for is not that of the vocabulary to continue."""
+    if start and config.pattern not in (DEFAULT_PATTERN, start.pattern):
+        raise UsageError(
+            f"tokenizer.pattern {config.pattern}: the vocabulary to continue has {start.pattern}; leave it out"
+        )
 
 
-def drop_rarest(counts: Counter[str], keep: int) -> int:
-    """Remove the rarest entries until at most ``keep`` are left; return how many occurrences that were."""
-    removed = 0
-    for piece, count in sorted(counts.items(), key=lambda entry: (entry[1], entry[0]))[: len(counts) - keep]:
-        del counts[piece]
-        removed += count
-    return removed
+def continued(start: Vocabulary, merges: list[Pair], names: list[str]) -> Vocabulary:
+    """Return ``start`` with more merges and special tokens, whose ids come after all that it had."""
+    first = 1 + max(*start.public_ids(), *start.special_tokens.values())
+    added = len(merges) - len(start.merges)
+    special = {name: first + added + number for number, name in enumerate(names)}
+    return Vocabulary(
+        pattern=start.pattern,
+        merges=tuple(merges),
+        special_tokens={**start.special_tokens, **special},
+        ids=(*start.public_ids(), *range(first, first + added)),
+        end_of_text=start.end_of_text,
+        chat_template=start.chat_template,
+    )
 
 
-def learn_merges(
-    piece_counts: Mapping[bytes, int], number: int, minimum_frequency: int = 2, advance: Advance = ignore
-) -> list[Pair]:
-    """Learn up to ``number`` merges; the i-th makes the token 256 + i.
-
-    Each time the most frequent pair is merged, and of equally frequent ones the one with the smallest ids.
-    Stops when no pair is seen ``minimum_frequency`` times.
-    """
-    text = LinkedText(piece_counts)
-    # The most frequent pair on top. Counts only fall once a pair is in the heap, as a new adjacency always has the
-    # newest token in it. So an entry that is out of date stands too high, and is put back when it comes up.
-    heap = [(-count, pair) for pair, count in text.pair_counts.items() if count >= minimum_frequency]
-    heapify(heap)
-    merges: list[Pair] = []
-    while heap and len(merges) < number:
-        negative_count, pair = heappop(heap)
-        count = text.pair_counts[pair]
-        if count < minimum_frequency:
-            continue
-        if count != -negative_count:
-            heappush(heap, (-count, pair))
-            continue
-        for created in text.merge(pair, BYTES + len(merges)):
-            if text.pair_counts[created] >= minimum_frequency:
-                heappush(heap, (-text.pair_counts[created], created))
-        merges.append((pair >> SHIFT, pair & MASK))
-        advance(1)
-    return merges
+def learn(
+    documents: Iterable[str],
+    config: TokenizerConfig,
+    pattern: str,
+    number: int,
+    given: tuple[Pair, ...],
+    advance: Advance,
+) -> Learned:
+    """Learn ``number`` merges, the ``given`` ones included, in the way that is sooner done."""
+    if compiled_is_allowed():
+        beginning, rest = look_ahead(documents, WORTH_COMPILING)
+        documents = chain(beginning, rest)
+        is_large = sum(map(len, beginning)) >= WORTH_COMPILING
+        if is_large or all(map(is_ready, ("learn", "lay_out", f"count-{pattern}"))):
+            try:
+                return learn_compiled(documents, config, pattern, number, given, advance)
+            except NoMachineCode as error:
+                print(f"homespun: the tokenizer is learned in plain Python: {error}", file=sys.stderr)
+                documents = chain(beginning, rest)
+    return learn_plainly(documents, config, pattern, number, given, advance)
 
 
-class LinkedText:
-    """All distinct pieces behind each other as one linked list of tokens, with an index from pairs to places.
+def look_ahead(documents: Iterable[str], characters: int) -> tuple[list[str], Iterator[str]]:
+    """Return the first documents, up to so many characters, and the rest."""
+    stream = iter(documents)
+    beginning: list[str] = []
+    size = 0
+    while size < characters and (document := next(stream, None)) is not None:
+        beginning.append(document)
+        size += len(document)
+    return beginning, stream
 
-    A place is the offset of the first byte of a token. ``weights`` holds how often the piece of a place occurs.
-    Arrays hold four to eight bytes per entry where lists of ints would take 36.
-    """
 
-    def __init__(self, piece_counts: Mapping[bytes, int]) -> None:
-        """Lay out the pieces and count their pairs."""
-        tokens = array("i", [NOTHING])
-        weights = array("q", [0])
-        for piece, count in piece_counts.items():
-            if len(piece) > 1:
-                tokens.extend(piece)
-                tokens.append(NOTHING)
-                weights.extend(array("q", [count]) * (len(piece) + 1))
-        self.tokens = tokens
-        self.weights = weights
-        self.following = array("i", range(1, len(tokens) + 1))
-        self.preceding = array("i", range(-1, len(tokens) - 1))
-        self.pair_counts: dict[int, int] = {}
-        self.places: dict[int, array[int]] = {}
-        for place, (left, right) in enumerate(pairwise(tokens)):
-            if left != NOTHING and right != NOTHING:
-                self.add(left << SHIFT | right, place, weights[place])
+def learn_plainly(
+    documents: Iterable[str],
+    config: TokenizerConfig,
+    pattern: str,
+    number: int,
+    given: tuple[Pair, ...],
+    advance: Advance,
+) -> Learned:
+    """Learn in plain Python, from a sample if there is much text."""
+    splitter = Splitter(pattern)
+    budget = min(config.training_bytes or PLAIN_SAMPLE, PLAIN_SAMPLE)
+    sample = sample_evenly(documents, budget, splitter)
+    counts, dropped = count_pieces(map(text_of_bytes, sample.passages), splitter)
+    merges = learn_merges(counts, number, config.minimum_frequency, advance, given)
+    notes = []
+    if dropped:
+        notes.append(f"more than {LARGEST_TABLE:,} distinct pieces: {dropped:,} rare ones were not counted")
+    if sample.bytes_kept < sample.bytes_seen and budget != config.training_bytes:
+        notes.append(f"learned from an even sample of {budget:,} bytes: plain Python is slow")
+    return Learned(
+        merges,
+        sample.documents,
+        sample.bytes_seen,
+        sample.bytes_kept,
+        sum(counts.values()),
+        len(counts),
+        dropped,
+        tuple(notes),
+    )
 
-    def add(self, pair: int, place: int, weight: int) -> None:
-        """Note that ``pair`` stands at ``place``."""
-        if pair in self.places:
-            self.pair_counts[pair] += weight
-            self.places[pair].append(place)
-        else:
-            self.pair_counts[pair] = weight
-            self.places[pair] = array("i", [place])
 
-    def merge(self, pair: int, token: int) -> list[int]:
-        """Replace ``pair`` by ``token`` wherever it stands; return the pairs that came to be.
+class CountingReader:
+    """Passes documents on and counts them and their bytes."""
 
-        The places of a pair ascend, for they were all found in one pass from left to right (the merge that made the
-        younger of the two tokens): of ``aaa`` the left two become one, as in the naive trainer.
-        """
-        tokens, following, preceding, weights = self.tokens, self.following, self.preceding, self.weights
-        pair_counts, add = self.pair_counts, self.add
-        left, right = pair >> SHIFT, pair & MASK
-        created = []
-        for place in self.places.pop(pair):
-            second = following[place]
-            if tokens[place] != left or tokens[second] != right:
-                continue  # a neighbour was merged away since
-            weight = weights[place]
-            before, after = preceding[place], following[second]
-            tokens[place] = token
-            tokens[second] = NOTHING
-            following[place] = after
-            preceding[after] = place
-            neighbour = tokens[before]
-            if neighbour != NOTHING:
-                pair_counts[neighbour << SHIFT | left] -= weight
-                new = neighbour << SHIFT | token
-                if new not in pair_counts:
-                    created.append(new)
-                add(new, before, weight)
-            neighbour = tokens[after]
-            if neighbour != NOTHING:
-                pair_counts[right << SHIFT | neighbour] -= weight
-                new = token << SHIFT | neighbour
-                if new not in pair_counts:
-                    created.append(new)
-                add(new, place, weight)
-        pair_counts[pair] = 0
-        return created
+    def __init__(self, documents: Iterable[str]) -> None:
+        """Begin at nothing."""
+        self.stream = documents
+        self.documents = 0
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the documents."""
+        for document in self.stream:
+            self.documents += 1
+            yield document
+
+
+def learn_compiled(
+    documents: Iterable[str],
+    config: TokenizerConfig,
+    pattern: str,
+    number: int,
+    given: tuple[Pair, ...],
+    advance: Advance,
+) -> Learned:
+    """Learn with the kernels."""
+    from homespun.tokenizer.compiled.counter import count_pieces_compiled
+    from homespun.tokenizer.compiled.learner import Learner
+    from homespun.tokenizer.compiled.machine_code import load_kernel
+
+    for name in (f"count-{pattern}", "rehash", "add_counts", "lay_out", "learn", "move_pairs"):
+        load_kernel(name)  # all now: NoMachineCode must come before the documents are read
+    reader = CountingReader(documents)
+    threads = config.threads or os.cpu_count() or 1
+    seen = 0
+    if config.training_bytes:
+        sample = sample_evenly(reader, config.training_bytes, Splitter(pattern))
+        counter, size = count_pieces_compiled(map(text_of_bytes, sample.passages), pattern, threads)
+        seen = sample.bytes_seen
+    else:
+        counter, size = count_pieces_compiled(reader, pattern, threads)
+        seen = size
+    counts = counter.counts()
+    pieces, distinct, dropped = int(counts.sum()), len(counts), counter.dropped
+    learner = Learner(counter, number, config.minimum_frequency, given)
+    del counter, counts
+    merges = learner.learn(advance)
+    notes = (f"too many distinct pieces: {dropped:,} rare ones were not counted",) if dropped else ()
+    return Learned(merges, reader.documents, seen, size, pieces, distinct, dropped, notes)

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homespun.common.errors import UsageError
+from homespun.common.errors import HomespunError, UsageError
 from homespun.tokenizer.naive import learn_merges_naively
+from homespun.tokenizer.plain_training import count_pieces, learn_merges
 from homespun.tokenizer.sampling import sample_evenly
 from homespun.tokenizer.settings import TokenizerConfig
 from homespun.tokenizer.split import Splitter
-from homespun.tokenizer.training import count_pieces, learn_merges, train_tokenizer
+from homespun.tokenizer.training import train_tokenizer
 
 # Few letters, so that pairs overlap and counts tie all the time.
 PIECES = st.dictionaries(
@@ -52,11 +53,10 @@ def test_the_text_may_support_fewer_tokens_than_asked_for() -> None:
     assert report.merges == len(tokenizer.merges)
 
 
-def test_training_on_nothing_still_makes_a_tokenizer() -> None:
-    tokenizer, report = train_tokenizer([], TokenizerConfig())
-    assert tokenizer.vocabulary_size == 260
-    assert report.documents == report.bytes_seen == report.merges == 0
-    assert tokenizer.decode(tokenizer.encode("any text")) == "any text"
+@pytest.mark.parametrize("documents", [[], ["", ""]])
+def test_learning_from_nothing_is_refused(documents: list[str]) -> None:
+    with pytest.raises(HomespunError, match="there is no text to learn a vocabulary from"):
+        train_tokenizer(documents, TokenizerConfig())
 
 
 def test_minimum_frequency_is_respected() -> None:
@@ -136,7 +136,12 @@ def test_sample_never_exceeds_its_budget() -> None:
         ({"vocabulary_size": 10**9}, r"tokenizer\.vocabulary_size 1000000000: at most 1000000"),
         ({"vocabulary_size": 4096.0}, r"tokenizer\.vocabulary_size 4096\.0: must be a whole number"),
         ({"vocabulary_size": True}, r"tokenizer\.vocabulary_size True: must be a whole number"),
-        ({"training_bytes": 0}, r"tokenizer\.training_bytes 0: at least 1"),
+        ({"training_bytes": -1}, r"tokenizer\.training_bytes -1: at least 0"),
+        ({"special_tokens": ("",)}, r"tokenizer\.special_tokens '': write it in one word"),
+        ({"special_tokens": ("<|a b|>",)}, r"tokenizer\.special_tokens '<\|a b\|>': write it in one word"),
+        ({"special_tokens": ("<|a|>", "<|a|>")}, r"tokenizer\.special_tokens '<\|a\|>': it is there already"),
+        ({"special_tokens": ("<|pad|>",)}, r"tokenizer\.special_tokens '<\|pad\|>': it is there already"),
+        ({"vocabulary_size": 264, "reserved_tokens": 9}, r"at least 269 \(256 bytes and 13 special tokens\)"),
         ({"minimum_frequency": 0}, r"tokenizer\.minimum_frequency 0: at least 1"),
         ({"pattern": "gpt5"}, r"tokenizer\.pattern 'gpt5': choose one of homespun, gpt2, cl100k, o200k"),
     ],

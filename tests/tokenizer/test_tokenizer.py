@@ -12,10 +12,10 @@ from homespun.common.errors import HomespunError, UsageError
 from homespun.tokenizer import plain_encoder
 from homespun.tokenizer.encoding import encode_long, encode_piece, encode_short, token_of_pairs
 from homespun.tokenizer.naive import encode_naively, learn_merges_naively
+from homespun.tokenizer.plain_training import learn_merges
 from homespun.tokenizer.split import Splitter
 from homespun.tokenizer.streaming import StreamDecoder
 from homespun.tokenizer.tokenizer import Tokenizer
-from homespun.tokenizer.training import learn_merges
 
 # The characters that can go wrong, assigned in every version of Unicode that these libraries know.
 COMMON_TEXT = st.text(
@@ -185,7 +185,7 @@ def test_the_cache_is_bounded_and_changes_nothing(
     monkeypatch.setattr(plain_encoder, "LARGEST_CACHE", 3)
     for _ in range(3):
         assert fresh.encode(mixed_text) == expected
-        assert 0 < len(fresh._cache) <= 3
+        assert 0 < len(fresh._engine.plain.cache) <= 3
 
 
 @given(st.lists(st.integers(min_value=0, max_value=1199), max_size=60))

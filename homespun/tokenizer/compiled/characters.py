@@ -20,7 +20,7 @@ def class_of_code_point(table, code_point):
     return load_8(table + BLOCKS_AT + (block << 7) + (code_point & 127))
 
 
-@inlined
+@called
 def read_wide(text, place, size, table):
     """Read a character whose first byte is not ASCII."""
     first = load_8(text + place)
@@ -51,16 +51,13 @@ def read_wide(text, place, size, table):
     return class_of_code_point(table, code_point) | 4 << 8
 
 
-read_wide_called = called(read_wide.py_func)
-
-
 @inlined
 def read(text, place, size, table):
     """Read the character at ``place``, which is before ``size``."""
     first = load_8(text + place)
     if first < 0x80:
         return load_8(table + first) | 1 << 8
-    return read_wide_called(text, place, size, table)
+    return read_wide(text, place, size, table)
 
 
 @inlined

@@ -64,9 +64,9 @@ def make_count(pattern: str) -> Any:
         text, size, table = get(work, TEXT), get(work, SIZE), get(work, UNICODE)
         slots, bits, arena = get(work, SLOTS), get(work, BITS), get(work, ARENA)
         place, run_end = get(work, PLACE), get(work, RUN_END)
-        status = DONE
+        status, window, starts = DONE, 0, 0
         while place < size:
-            end, next_run_end = step(text, place, size, table, run_end)
+            end, next_run_end, window, starts = step(text, place, size, table, run_end, window, starts)
             length = end - place
             if length <= LONGEST_INLINE:
                 low, high = short_key(text, place, length, size)
@@ -95,7 +95,7 @@ def make_count(pattern: str) -> Any:
 
 
 def add_counts(work, from_slots, from_bits, from_arena, least):
-    """Add another table's counts, from ``least`` on, to that of ``work``; PLACE is the number of the slot where it goes on."""
+    """Add another table's counts, from ``least`` on; PLACE is the number of the slot where it goes on."""
     slots, bits, arena = get(work, SLOTS), get(work, BITS), get(work, ARENA)
     number = get(work, PLACE)
     status = DONE

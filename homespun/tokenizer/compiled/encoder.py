@@ -27,6 +27,7 @@ class Encoder:
         self.work = np.zeros(field.FIELDS, np.int64)
         self.scratch = np.empty(field.SCRATCH_BYTES, np.uint8)
         self.buffers = np.empty(field.BUFFER_BYTES, np.uint8)
+        self.collected = np.zeros(field.AHEAD * field.ITEM, np.uint8)
         self.heap = np.empty(0, np.uint8)
         self.set_addresses()
         self.set_slots(np.zeros((1 << FIRST_BITS) * SLOT, np.uint8), FIRST_BITS)
@@ -60,6 +61,7 @@ class Encoder:
         work[field.BYTE_PAIRS] = tables.byte_pairs.ctypes.data
         work[field.PUBLIC_IDS] = tables.public_ids.ctypes.data
         work[field.LENGTHS] = tables.lengths.ctypes.data
+        work[field.COLLECTED] = self.collected.ctypes.data
         work[field.SCRATCH], work[field.BUFFERS] = self.scratch.ctypes.data, self.buffers.ctypes.data
 
     def set_slots(self, slots: Array, bits: int) -> None:

@@ -17,13 +17,12 @@ from numba.extending import intrinsic
 LONG = types.int64
 I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 LANES = 32
-BYTES_32 = ir.VectorType(I8, LANES)
 BYTES_16 = ir.VectorType(I8, 16)
 
 # Every function of a kernel becomes part of it: calls inside the loop over a text would cost more than their work.
-inlined = njit(error_model="numpy", forceinline=True, _nrt=False)
+inlined = njit(error_model="numpy", forceinline=True)
 # For what is rare or long: called, so that it is compiled once.
-called = njit(error_model="numpy", _nrt=False)
+called = njit(error_model="numpy")
 
 
 def instruction(emit: Callable[..., Any], arguments: int, returns: bool = True) -> Any:
@@ -53,21 +52,37 @@ def at(builder: Any, address: Any, kind: Any) -> Any:
     return builder.inttoptr(address, kind.as_pointer())
 
 
-def letters_of(builder: Any, vector: Any, fold_case: bool, first: str) -> Any:
-    """Return one bit per lane: is it one of the 26 letters from ``first`` on?"""
-    if fold_case:
-        vector = builder.or_(vector, ir.Constant(BYTES_32, [0x20] * LANES))
-    vector = builder.sub(vector, ir.Constant(BYTES_32, [ord(first)] * LANES))
-    is_letter = builder.icmp_unsigned("<", vector, ir.Constant(BYTES_32, [26] * LANES))
-    return builder.zext(builder.bitcast(is_letter, I32), I64)
+def mask_of(builder: Any, address: Any, compare: Callable[[Any, Callable[[int], Any]], Any], lanes: int) -> Any:
+    """Return one bit per byte from an address on: does ``compare`` hold for it?"""
+    kind = ir.VectorType(I8, lanes)
+
+    def all_lanes(value: int) -> Any:
+        return ir.Constant(kind, [value] * lanes)
+
+    bits = builder.bitcast(compare(builder.load(at(builder, address, kind), align=1), all_lanes), ir.IntType(lanes))
+    return bits if lanes == 64 else builder.zext(bits, I64)
 
 
-def emit_letters(builder: Any, address: Any) -> Any:
-    return letters_of(builder, builder.load(at(builder, address, BYTES_32), align=1), True, "a")
+def in_range(first: int, count: int, lanes: int, ignored_bits: int = 0) -> Any:
+    """Make the instruction: which bytes are one of ``count`` from ``first`` on, if ``ignored_bits`` are set?"""
+
+    def emit(builder: Any, address: Any) -> Any:
+        def compare(vector: Any, all_lanes: Callable[[int], Any]) -> Any:
+            if ignored_bits:
+                vector = builder.or_(vector, all_lanes(ignored_bits))
+            return builder.icmp_unsigned("<", builder.sub(vector, all_lanes(first)), all_lanes(count))
+
+        return mask_of(builder, address, compare, lanes)
+
+    return instruction(emit, 1)
 
 
-def emit_capitals(builder: Any, address: Any) -> Any:
-    return letters_of(builder, builder.load(at(builder, address, BYTES_32), align=1), False, "A")
+def emit_prefetch(builder: Any, address: Any) -> Any:
+    pointer = at(builder, address, I8)
+    kind = ir.FunctionType(ir.VoidType(), [pointer.type, I32, I32, I32])
+    function = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], kind)
+    # For reading, to be kept in all caches, of data.
+    return builder.call(function, [pointer, ir.Constant(I32, 0), ir.Constant(I32, 3), ir.Constant(I32, 1)])
 
 
 load_8 = instruction(lambda builder, address: builder.zext(builder.load(at(builder, address, I8)), I64), 1)
@@ -92,9 +107,24 @@ copy_16 = instruction(
     2,
     returns=False,
 )
-# Bit i: is the i-th of the 32 bytes at the address an ASCII letter? A capital?
-letters_32 = instruction(emit_letters, 1)
-capitals_32 = instruction(emit_capitals, 1)
+# Bit i: is the i-th byte at the address of this kind? An upper and a lower letter differ in the bit 0x20.
+CASE = 0x20
+letters_32 = in_range(ord("a"), 26, 32, CASE)
+capitals_32 = in_range(ord("A"), 26, 32)
+letters_64 = in_range(ord("a"), 26, 64, CASE)
+capitals_64 = in_range(ord("A"), 26, 64)
+digits_64 = in_range(ord("0"), 10, 64)
+controls_64 = in_range(ord("\t"), 5, 64)  # tab, line feed, vertical tab, form feed, carriage return
+feeds_64 = in_range(ord("\n"), 1, 64)
+returns_64 = in_range(ord("\r"), 1, 64)
+blanks_64 = in_range(ord(" "), 1, 64)
+apostrophes_64 = in_range(ord("'"), 1, 64)
+slashes_64 = in_range(ord("/"), 1, 64)
+underscores_64 = in_range(ord("_"), 1, 64)
+wide_64 = in_range(0x80, 0x80, 64)  # not ASCII
+leading_zeros = instruction(lambda builder, value: builder.ctlz(value, ir.Constant(ir.IntType(1), 0)), 1)
 trailing_zeros = instruction(lambda builder, value: builder.cttz(value, ir.Constant(ir.IntType(1), 0)), 1)
+# Begin to bring the memory at an address near; it is not waited for.
+prefetch = instruction(emit_prefetch, 1, returns=False)
 # As if the number had no sign; Python's >> copies the sign bit.
 shift_right = instruction(lambda builder, value, bits: builder.lshr(value, bits), 2)

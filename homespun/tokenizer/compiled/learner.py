@@ -11,7 +11,7 @@ from homespun.common.progress import Advance, ignore
 from homespun.tokenizer.compiled import learning_fields as field
 from homespun.tokenizer.compiled.counter import PieceCounter
 from homespun.tokenizer.compiled.machine_code import load_kernel
-from homespun.tokenizer.compiled.workspace import COUNT, DONE, SLOT
+from homespun.tokenizer.compiled.workspace import DONE, SLOT
 from homespun.tokenizer.settings import BYTES
 from homespun.tokenizer.vocabulary import Pair
 
@@ -80,7 +80,6 @@ class Learner:
     def make_room(self) -> None:
         """Enlarge whatever may be full."""
         work = self.work
-        chain_free = len(self.chain) - work[field.CHAIN_USED]
         if work[field.PAIRS_TAKEN] + len(self.created) > 1 << int(work[field.PAIR_BITS]) - 1:
             self.move_pairs()
         elif work[field.HEAP_USED] + len(self.created) > len(self.heap) or not work[field.HEAP_FILLED]:

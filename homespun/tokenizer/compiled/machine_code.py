@@ -210,7 +210,7 @@ def compile_kernel(name: str) -> bytes:
     if name not in KERNELS:
         function = function(name.partition("-")[2])
     function = getattr(function, "py_func", function)
-    compiled = cfunc(types.int64(*[types.int64] * arguments), error_model="numpy", _nrt=False)(function)
+    compiled = cfunc(types.int64(*[types.int64] * arguments), error_model="numpy")(function)
     return object_code(llvm.parse_assembly(compiled.inspect_llvm()), compiled.native_name, symbol(name))
 
 

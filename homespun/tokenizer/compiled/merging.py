@@ -138,9 +138,7 @@ def merge_to_public(work, text, length):
     """Encode up to LONGEST_REPAIR bytes into SCRATCH as public ids; return how many."""
     scratch = get(work, SCRATCH)
     ranks = scratch + SCRATCH_BYTES // 2
-    count = merge_short(
-        text, length, scratch, ranks, get(work, PAIRS), get(work, PAIR_BITS), get(work, BYTE_PAIRS)
-    )
+    count = merge_short(text, length, scratch, ranks, get(work, PAIRS), get(work, PAIR_BITS), get(work, BYTE_PAIRS))
     public = get(work, PUBLIC_IDS)
     for place in range(count):
         store_32(scratch + 4 * place, load_32(public + 4 * load_32(scratch + 4 * place)))
@@ -260,14 +258,10 @@ def join(work, out, first, count, border, ids, number):
             return -1
         found, found_count = any_ids_of(work, start, end - start)
         copy_words(repaired, found, found_count)
-        fits_left = kept == first or may_stand_together(
-            work, load_32(out + 4 * kept - 4), load_32(repaired), start
-        )
+        fits_left = kept == first or may_stand_together(work, load_32(out + 4 * kept - 4), load_32(repaired), start)
         if fits_left and (
             consumed == number
-            or may_stand_together(
-                work, load_32(repaired + 4 * found_count - 4), load_32(ids + 4 * consumed), end
-            )
+            or may_stand_together(work, load_32(repaired + 4 * found_count - 4), load_32(ids + 4 * consumed), end)
         ):
             copy_words(out + 4 * kept, repaired, found_count)
             copy_words(out + 4 * (kept + found_count), ids + 4 * consumed, number - consumed)

@@ -12,7 +12,6 @@ The second word of a free slot is 0. Slots are found by linear probing; callers 
 from homespun.tokenizer.compiled.intrinsics import called, inlined, load_8, load_32, load_64, shift_right, store_64
 from homespun.tokenizer.compiled.workspace import SLOT
 
-
 VALUE = 16  # where in a slot the value stands
 LONGEST_INLINE = 15
 LONG = 1 << 62

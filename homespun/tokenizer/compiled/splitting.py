@@ -288,7 +288,7 @@ def make_o200k_split() -> Any:
             small_count = trailing_zeros(~((letters & ~capitals) >> capital_count))
             count = capital_count + small_count
             behind = load_8(text + place + count) if count < LANES else 0x80
-            if 0 < count and behind < 0x80 and behind != APOSTROPHE:
+            if count > 0 and behind < 0x80 and behind != APOSTROPHE:
                 return place + count
         return rarer(text, start, size, table)
 

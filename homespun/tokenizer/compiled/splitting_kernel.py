@@ -16,9 +16,9 @@ def make_split_kernel(pattern: str) -> Any:
 
     def split(work):
         text, size, table, out = get(work, TEXT), get(work, SIZE), get(work, UNICODE), get(work, OUT)
-        place, run_end, count = 0, 0, 0
+        place, run_end, count, window, starts = 0, 0, 0, 0, 0
         while place < size:
-            place, run_end = step(text, place, size, table, run_end)
+            place, run_end, window, starts = step(text, place, size, table, run_end, window, starts)
             store_32(out + 4 * count, place)
             count += 1
         put(work, OUT_COUNT, count)

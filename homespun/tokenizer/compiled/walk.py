@@ -1,7 +1,8 @@
 """From piece to piece through a text; the one loop step that counting and encoding share.
 
-In: where a piece begins, and ``run_end``: the end of the run of digits that it stands in, or anything before it.
-Out: the place behind the piece, and the new ``run_end``. Our own pattern cuts digits into groups of three from the
+In: where a piece begins; ``run_end``, the end of the run of digits that it stands in, or anything before it; and the
+beginnings of further pieces in the window of 64 bytes that was looked at last. Out: the place behind the piece, and
+these again. Our own pattern cuts digits into groups of three from the
 right, as people read them: 1234567 is 1 234 567. Where the first group ends depends on the length of the whole run,
 which is therefore measured once, when it begins.
 """
@@ -9,8 +10,9 @@ which is therefore measured once, when it begins.
 from typing import Any
 
 from homespun.tokenizer.compiled.characters import is_number, read
-from homespun.tokenizer.compiled.intrinsics import called, inlined, load_64, store_64
+from homespun.tokenizer.compiled.intrinsics import called, inlined, load_8, load_64, store_64, trailing_zeros
 from homespun.tokenizer.compiled.splitting import make_split
+from homespun.tokenizer.compiled.starts import WINDOW, make_starts
 from homespun.tokenizer.compiled.workspace import BASE, DOCUMENT, DOCUMENTS, ENDS, PLACE, RUN_END, SIZE, TEXT
 
 PER_GROUP = 3
@@ -65,15 +67,15 @@ def first_group_end(text, start, run_end, table):
 
 
 def make_step(pattern: str) -> Any:
-    """The step of a pattern: ``(text, start, size, table, run_end) -> (end, run_end)``."""
-    piece_end = make_split(pattern)
+    """The step of a pattern: ``(text, start, size, table, run_end, window, starts)``.
 
-    @inlined
-    def step(text, start, size, table, run_end):
-        return piece_end(text, start, size, table), run_end
+    Returns the end of the piece, and the last three anew: ``starts`` are the beginnings of further pieces that are
+    known already, as places behind ``window``.
+    """
+    piece_end, starts_of, groups_digits = make_split(pattern), make_starts(pattern), pattern == "homespun"
 
-    @inlined
-    def step_with_groups(text, start, size, table, run_end):
+    @called
+    def grouped(text, start, size, table, run_end):
         if run_end > start:
             return skip_digits(text, start, run_end, table, PER_GROUP), run_end
         end = piece_end(text, start, size, table)
@@ -81,4 +83,16 @@ def make_step(pattern: str) -> Any:
             return first_group_end(text, start, end, table), end
         return end, run_end
 
-    return step_with_groups if pattern == "homespun" else step
+    @inlined
+    def step(text, start, size, table, run_end, window, starts):
+        if starts == 0 and run_end <= start and start + WINDOW <= size and load_8(text + start) < 0x80:
+            window = start
+            starts = starts_of(text + start)
+        if starts != 0:
+            return window + trailing_zeros(starts), run_end, window, starts & (starts - 1)
+        if groups_digits:
+            end, run_end = grouped(text, start, size, table, run_end)
+            return end, run_end, window, starts
+        return piece_end(text, start, size, table), run_end, window, starts
+
+    return step

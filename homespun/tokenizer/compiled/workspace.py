@@ -18,7 +18,10 @@ SCRATCH, BUFFERS, HEAP, HEAP_SIZE, WANTS_ROOM = range(19, 24)
 # Documents behind each other from BASE on: where each ends (ENDS, int64), how many, which one is being read.
 # Encoding notes in BORDERS (int64) how many ids there are after each.
 BASE, ENDS, DOCUMENTS, DOCUMENT, BORDERS = range(24, 29)
-FIELDS = 29
+# Room for AHEAD pieces, of ITEM bytes each, that were found but not yet looked up.
+COLLECTED = 29
+FIELDS = 30
+AHEAD, ITEM = 32, 40
 
 # Bytes of a slot of the table of pieces.
 SLOT = 32
