@@ -52,6 +52,20 @@ def read_wide(text, place, size, table):
 
 
 @inlined
+def read_often(text, place, size, table):
+    """The same as ``read`` for places where most characters have two or three bytes."""
+    if place + 3 <= size:
+        first, second = load_8(text + place), load_8(text + place + 1)
+        if 0xC2 <= first < 0xE0 and second & 0xC0 == 0x80:
+            return class_of_code_point(table, (first & 31) << 6 | second & 63) | 2 << 8
+        third = load_8(text + place + 2)
+        # Between the surrogates, which are invalid, and the last characters of three bytes there is little text.
+        if 0xE0 < first < 0xED and second & 0xC0 == 0x80 and third & 0xC0 == 0x80:
+            return class_of_code_point(table, (first & 15) << 12 | (second & 63) << 6 | third & 63) | 3 << 8
+    return read(text, place, size, table)
+
+
+@inlined
 def read(text, place, size, table):
     """Read the character at ``place``, which is before ``size``."""
     first = load_8(text + place)

@@ -22,7 +22,7 @@ Array = np.ndarray[Any, Any]
 class MergeTables:
     """Arrays by what they answer; ``lengths`` is by public id, the others are in the order of learning."""
 
-    pairs: Array  # int64: left, right and their token in one word; open addressing
+    pairs: Array  # int64: left, right and their token in one word; open addressing (see merging.py)
     pair_bits: int
     byte_pairs: Array  # int32 (65536,): the token of two bytes
     public_ids: Array  # int32
@@ -34,7 +34,8 @@ def make_merge_tables(vocabulary: Vocabulary) -> MergeTables:
     """Build the tables."""
     merges = np.array(vocabulary.merges, np.int32).reshape(-1, 2)
     bits = max(10, (2 * len(merges)).bit_length())
-    pairs = np.full(1 << bits, -1, np.int64)
+    pairs = np.zeros((1 << bits) + (1 << bits) // 32, np.int64)  # the entries, and behind them two bits for each
+    pairs[: 1 << bits] = -1
     load_kernel("fill_pairs")(merges.ctypes.data, len(merges), BYTES, pairs.ctypes.data, bits)
     byte_pairs = np.full(BYTES * BYTES, NO_TOKEN, np.int32)
     of_bytes = (merges < BYTES).all(axis=1)

@@ -70,16 +70,20 @@ COUNT_MASK = IN_ARENA - 1
 
 
 @inlined
-def pair_slot(pair, bits):
-    return shift_right(pair * MULTIPLIER, 64 - bits)
-
-
-@inlined
 def token_of_pair(left, right, pairs, bits):
-    """The token that two tokens merge to, or NO_TOKEN. An entry is left, right, token; a free one is -1."""
+    """The token that two tokens merge to, or NO_TOKEN.
+
+    An entry of the table is left, right and token in one word; a free one is -1. Behind the table stand two bits for
+    each of its entries, of which those are set that some pair hashes to: most pairs merge to nothing, and the bits,
+    small enough for a near cache, say so before the table is asked (Bloom 1970, with one hash).
+    """
     pair = left << TOKEN_BITS | right
+    hashed = pair * MULTIPLIER
+    number = shift_right(hashed, 64 - bits)
+    bit = shift_right(hashed, 63 - bits)
+    if shift_right(load_8(pairs + (8 << bits) + (bit >> 3)), bit & 7) & 1 == 0:
+        return NO_TOKEN
     mask = (1 << bits) - 1
-    number = pair_slot(pair, bits)
     while True:
         entry = load_64(pairs + 8 * number)
         if entry == -1:
@@ -95,7 +99,11 @@ def fill_pairs(merges, number, first, pairs, bits):
     mask = (1 << bits) - 1
     for rank in range(number):
         pair = load_32(merges + 8 * rank) << TOKEN_BITS | load_32(merges + 8 * rank + 4)
-        slot = pair_slot(pair, bits)
+        hashed = pair * MULTIPLIER
+        bit = shift_right(hashed, 63 - bits)
+        byte = pairs + (8 << bits) + (bit >> 3)
+        store_8(byte, load_8(byte) | 1 << (bit & 7))
+        slot = shift_right(hashed, 64 - bits)
         while load_64(pairs + 8 * slot) != -1:
             slot = (slot + 1) & mask
         store_64(pairs + 8 * slot, pair << TOKEN_BITS | (first + rank))

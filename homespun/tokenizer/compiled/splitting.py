@@ -18,6 +18,7 @@ from homespun.tokenizer.compiled.characters import (
     may_be_lower,
     may_be_upper,
     read,
+    read_often,
 )
 from homespun.tokenizer.compiled.intrinsics import (
     LANES,
@@ -42,7 +43,7 @@ FULL = (1 << LANES) - 1
 @called
 def letters_end_slowly(text, place, size, table):
     while place < size:
-        character = read(text, place, size, table)
+        character = read_often(text, place, size, table)
         if not is_letter(character & 255):
             return place
         place += character >> 8
@@ -233,7 +234,7 @@ def cased_word_end(text, start, size, table):
     place, behind_caseless = start, start
     kind = SPACE
     while place < size:
-        character = read(text, place, size, table)
+        character = read_often(text, place, size, table)
         kind = character & 255
         if not may_be_upper(kind):
             break
@@ -242,7 +243,7 @@ def cased_word_end(text, start, size, table):
             behind_caseless = place
     if place < size and kind == LOWER:
         while place < size:
-            character = read(text, place, size, table)
+            character = read_often(text, place, size, table)
             if not may_be_lower(character & 255):
                 break
             place += character >> 8
@@ -311,7 +312,7 @@ def letter_stands_before(text, place, table):
 def word_end(text, place, size, table):
     """The end of a word of ours: letters with their marks and joiners."""
     while place < size:
-        character = read(text, place, size, table)
+        character = read_often(text, place, size, table)
         kind = character & 255
         if not (is_letter(kind) or kind == MARK or kind == JOINER):
             break

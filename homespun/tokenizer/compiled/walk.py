@@ -10,12 +10,14 @@ which is therefore measured once, when it begins.
 from typing import Any
 
 from homespun.tokenizer.compiled.characters import is_number, read
-from homespun.tokenizer.compiled.intrinsics import called, inlined, load_8, load_64, store_64, trailing_zeros
+from homespun.tokenizer.compiled.intrinsics import called, inlined, load_64, store_64, trailing_zeros
 from homespun.tokenizer.compiled.splitting import make_split
 from homespun.tokenizer.compiled.starts import WINDOW, make_starts
 from homespun.tokenizer.compiled.workspace import BASE, DOCUMENT, DOCUMENTS, ENDS, PLACE, RUN_END, SIZE, TEXT
 
 PER_GROUP = 3
+# The bits of eight bytes that say that one of the first two is not ASCII: no window is worth looking at then.
+TWO_WIDE = 0x8080
 
 
 @inlined
@@ -85,7 +87,7 @@ def make_step(pattern: str) -> Any:
 
     @inlined
     def step(text, start, size, table, run_end, window, starts):
-        if starts == 0 and run_end <= start and start + WINDOW <= size and load_8(text + start) < 0x80:
+        if starts == 0 and run_end <= start and start + WINDOW <= size and load_64(text + start) & TWO_WIDE == 0:
             window = start
             starts = starts_of(text + start)
         if starts != 0:
