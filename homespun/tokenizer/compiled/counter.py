@@ -15,8 +15,8 @@ from homespun.tokenizer.compiled.documents import Array, Batch, in_batches, make
 from homespun.tokenizer.compiled.machine_code import load_kernel
 from homespun.tokenizer.compiled.merge_tables import unicode_table
 
-# Slots of 32 bytes, half of which are used at most: 1 MB at first; 256 MB and 4 million pieces per thread in the end.
-FIRST_BITS, LAST_BITS = 15, 23
+# Slots of 32 bytes, half of which are used at most: 2 MB at first; 256 MB and 4 million pieces per thread in the end.
+FIRST_BITS, LAST_BITS = 16, 23
 FIRST_ARENA = 1 << 20
 BATCH_CHARACTERS = 1 << 20
 

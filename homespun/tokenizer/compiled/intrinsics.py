@@ -126,5 +126,10 @@ leading_zeros = instruction(lambda builder, value: builder.ctlz(value, ir.Consta
 trailing_zeros = instruction(lambda builder, value: builder.cttz(value, ir.Constant(ir.IntType(1), 0)), 1)
 # Begin to bring the memory at an address near; it is not waited for.
 prefetch = instruction(emit_prefetch, 1, returns=False)
+# Arithmetic that may run over. numba's own * + - promise LLVM that no result leaves int64, and code that breaks the
+# promise is compiled to anything at all: hashes and masks came out wrong, here and there.
+multiply = instruction(lambda builder, left, right: builder.mul(left, right), 2)
+add = instruction(lambda builder, left, right: builder.add(left, right), 2)
+without_lowest_bit = instruction(lambda builder, value: builder.and_(value, builder.sub(value, ir.Constant(I64, 1))), 1)
 # As if the number had no sign; Python's >> copies the sign bit.
 shift_right = instruction(lambda builder, value, bits: builder.lshr(value, bits), 2)

@@ -15,7 +15,9 @@ from homespun.tokenizer.compiled.workspace import DONE, SLOT
 from homespun.tokenizer.settings import BYTES
 from homespun.tokenizer.vocabulary import Pair
 
-FIRST_PAIR_BITS = 18
+# The table of pairs has an entry for every eighth place at first: about as many pairs are ever alive in natural text.
+PLACES_PER_PAIR = 8
+LEAST_PAIR_BITS = 14
 
 
 class Learner:
@@ -34,13 +36,16 @@ class Learner:
         self.set(field.CREATED, self.created)
         self.work[field.WANTED], self.work[field.LEAST], self.work[field.BASE] = number, least, BYTES
         self.work[field.GIVEN] = len(given)
-        self.pairs = np.full((1 << FIRST_PAIR_BITS) * field.ENTRY, 255, np.uint8)
-        self.set(field.PAIRS, self.pairs)
-        self.work[field.PAIR_BITS] = FIRST_PAIR_BITS
-        self.chain = np.empty((int(self.work[field.PLACES]) + 1024, 2), np.int32)
+        places = int(self.work[field.PLACES])
+        # One link per pair of the beginning, and two per merge, each of which takes a token away: three per place at
+        # most, of which natural text uses two thirds. What is never written to takes no memory.
+        self.chain = np.empty((3 * places, 2), np.int32)
         self.set(field.CHAIN, self.chain)
-        self.work[field.CHAIN_SIZE] = len(self.chain)
-        self.heap = np.empty((1 << FIRST_PAIR_BITS, 2), np.int64)
+        bits = max(LEAST_PAIR_BITS, (places // PLACES_PER_PAIR).bit_length(), len(self.created).bit_length() + 1)
+        self.pairs = np.full((1 << bits) * field.ENTRY, 255, np.uint8)
+        self.set(field.PAIRS, self.pairs)
+        self.work[field.PAIR_BITS] = bits
+        self.heap = np.empty((1 << bits - 1, 2), np.int64)
         self.set(field.HEAP, self.heap)
         self.work[field.HEAP_SIZE] = len(self.heap)
 
@@ -78,18 +83,14 @@ class Learner:
         return [(left, right) for left, right in self.merges[: work[field.LEARNED]].tolist()]
 
     def make_room(self) -> None:
-        """Enlarge whatever may be full."""
+        """Enlarge the table of pairs or the heap, whichever may be full."""
         work = self.work
-        if work[field.PAIRS_TAKEN] + len(self.created) > 1 << int(work[field.PAIR_BITS]) - 1:
+        if work[field.PAIRS_TAKEN] + len(self.created) > 3 * (1 << int(work[field.PAIR_BITS]) - 2):
             self.move_pairs()
-        elif work[field.HEAP_USED] + len(self.created) > len(self.heap) or not work[field.HEAP_FILLED]:
+        else:
             self.heap = np.concatenate([self.heap, np.empty_like(self.heap)])
             self.set(field.HEAP, self.heap)
             work[field.HEAP_SIZE] = len(self.heap)
-        else:
-            self.chain = np.concatenate([self.chain, np.empty((len(self.chain) // 2 + 1024, 2), np.int32)])
-            self.set(field.CHAIN, self.chain)
-            work[field.CHAIN_SIZE] = len(self.chain)
 
     def move_pairs(self) -> None:
         """Move the pairs into a table large enough for those that still occur."""

@@ -3,7 +3,7 @@
 # PAIRS: the table of pairs. CHAIN: two int32 per seen place, the place and the next link.
 TOKENS, PIECE_OF, COUNTS, LENGTHS = range(4)
 PAIRS, PAIR_BITS, PAIRS_TAKEN = range(4, 7)
-CHAIN, CHAIN_USED, CHAIN_SIZE = range(7, 10)
+CHAIN, CHAIN_USED = 7, 8
 HEAP, HEAP_USED, HEAP_SIZE = range(10, 13)
 # What was learned: two int32 each; how many there are, how many are wanted, and the least count of a pair.
 MERGES, LEARNED, WANTED, LEAST, BASE = range(13, 18)
@@ -13,5 +13,5 @@ CREATED, COUNTED, PLACES, HEAP_FILLED = range(18, 22)
 GIVEN = 22
 LEARN_FIELDS = 23
 
-# An entry of the table of pairs: key, count, first and last link, number of links.
-ENTRY, ENTRY_COUNT, ENTRY_FIRST, ENTRY_LAST, ENTRY_LINKS = 32, 8, 16, 20, 24
+# An entry of the table of pairs: key, count, first and last link; and the free bytes that keep it in one cache line.
+ENTRY, ENTRY_COUNT, ENTRY_FIRST, ENTRY_LAST = 32, 8, 16, 20

@@ -20,6 +20,8 @@ from homespun.tokenizer.compiled.intrinsics import (
     load_8,
     load_32,
     load_64,
+    multiply,
+    prefetch,
     shift_right,
     store_32,
     store_64,
@@ -27,7 +29,6 @@ from homespun.tokenizer.compiled.intrinsics import (
 from homespun.tokenizer.compiled.learning_fields import (
     BASE,
     CHAIN,
-    CHAIN_SIZE,
     CHAIN_USED,
     COUNTED,
     COUNTS,
@@ -36,7 +37,6 @@ from homespun.tokenizer.compiled.learning_fields import (
     ENTRY_COUNT,
     ENTRY_FIRST,
     ENTRY_LAST,
-    ENTRY_LINKS,
     GIVEN,
     HEAP,
     HEAP_FILLED,
@@ -60,6 +60,8 @@ from homespun.tokenizer.compiled.walk import get, put
 from homespun.tokenizer.compiled.workspace import COUNT, DONE, NEEDS_ROOM, SLOT
 
 BATCH = 256
+# How many links the walk that fetches pairs is ahead of the merges; the one that fetches places is twice as far.
+STEPS_AHEAD = 6
 NOTHING = (1 << 32) - 1  # -1 as the 32 bits that load_32 gives
 SWALLOWED = NOTHING - 1
 PAIR_SHIFT = 32
@@ -89,10 +91,16 @@ def lay_out(tokens, piece_of, counts, slots, bits, arena):
 
 
 @inlined
+def first_number(key, bits):
+    """Where in the table of pairs the search for a key begins."""
+    return shift_right(multiply(key, MULTIPLIER), 64 - bits)
+
+
+@inlined
 def entry_of(key, pairs, bits):
     """The address of a pair's entry, or of the free one where it belongs; the key of a free one is -1."""
     mask = (1 << bits) - 1
-    number = shift_right(key * MULTIPLIER, 64 - bits)
+    number = first_number(key, bits)
     while True:
         entry = pairs + number * ENTRY
         found = load_64(entry)
@@ -119,13 +127,11 @@ def see(work, key, weight, place, pairs, bits, chain, used):
         store_64(entry + ENTRY_COUNT, weight)
         store_32(entry + ENTRY_FIRST, used)
         store_32(entry + ENTRY_LAST, used)
-        store_64(entry + ENTRY_LINKS, 1)
         put(work, PAIRS_TAKEN, get(work, PAIRS_TAKEN) + 1)
         return True
     store_64(entry + ENTRY_COUNT, load_64(entry + ENTRY_COUNT) + weight)
     store_32(chain + 8 * load_32(entry + ENTRY_LAST) + 4, used)
     store_32(entry + ENTRY_LAST, used)
-    store_64(entry + ENTRY_LINKS, load_64(entry + ENTRY_LINKS) + 1)
     return False
 
 
@@ -186,7 +192,7 @@ def count_pairs(work):
     tokens, counts, piece_of = get(work, TOKENS), get(work, COUNTS), get(work, PIECE_OF)
     lengths, pairs, bits = get(work, LENGTHS), get(work, PAIRS), get(work, PAIR_BITS)
     chain, used = get(work, CHAIN), get(work, CHAIN_USED)
-    most, places = 1 << (bits - 1), get(work, PLACES)
+    most, places = 3 * (1 << (bits - 2)), get(work, PLACES)
     place = get(work, COUNTED)
     status = DONE
     while place < places:
@@ -197,7 +203,7 @@ def count_pairs(work):
         following = place + load_32(lengths + 4 * left)
         right = load_32(tokens + 4 * following)
         if right != NOTHING:
-            if get(work, PAIRS_TAKEN) >= most or used >= get(work, CHAIN_SIZE):
+            if get(work, PAIRS_TAKEN) >= most:
                 status = NEEDS_ROOM
                 break
             weight = load_64(counts + 8 * load_32(piece_of + 4 * place))
@@ -222,16 +228,63 @@ def fill_heap(work):
     put(work, HEAP_USED, size)
 
 
+@inlined
+def call_near(tokens, piece_of, place, left_length):
+    """Begin to fetch what a merge at ``place`` will read first."""
+    prefetch(tokens + 4 * place - 4)
+    prefetch(tokens + 4 * (place + left_length))
+    prefetch(piece_of + 4 * place)
+
+
+@inlined
+def call_pairs_near(tokens, counts, piece_of, place, left, right, token, sizes, pairs, bits):
+    """Begin to fetch the entries of the pairs that a merge at ``place`` will change; a wrong one costs only time."""
+    if load_32(tokens + 4 * place) == left:
+        prefetch(counts + 8 * load_32(piece_of + 4 * place))
+        neighbour = load_32(tokens + 4 * place - 4)
+        if neighbour != NOTHING:
+            prefetch(pairs + ENTRY * first_number(neighbour << PAIR_SHIFT | left, bits))
+            prefetch(pairs + ENTRY * first_number(neighbour << PAIR_SHIFT | token, bits))
+        neighbour = load_32(tokens + 4 * (place + sizes))
+        if neighbour != NOTHING:
+            prefetch(pairs + ENTRY * first_number(right << PAIR_SHIFT | neighbour, bits))
+            prefetch(pairs + ENTRY * first_number(token << PAIR_SHIFT | neighbour, bits))
+
+
+@inlined
+def next_link(chain, link):
+    """The link behind a link; END stays END."""
+    return END if link == END else load_32(chain + 8 * link + 4)
+
+
 @called
 def merge_everywhere(work, key, token, link):
-    """Replace a pair by ``token`` along its chain; return how many new pairs are listed in CREATED."""
+    """Replace a pair by ``token`` along its chain; return how many new pairs are listed in CREATED.
+
+    Memory is slow where places are far apart. So two more walks go along the chain, some links ahead: the first calls
+    the places near, the second, when they have come, the entries of the pairs beside them.
+    """
     tokens, counts, piece_of = get(work, TOKENS), get(work, COUNTS), get(work, PIECE_OF)
     lengths, pairs, bits = get(work, LENGTHS), get(work, PAIRS), get(work, PAIR_BITS)
     chain, used, created = get(work, CHAIN), get(work, CHAIN_USED), get(work, CREATED)
     left, right = key >> PAIR_SHIFT, key & NOTHING
     left_length, right_length = load_32(lengths + 4 * left), load_32(lengths + 4 * right)
-    number = 0
+    far, near, number = link, link, 0
+    for step in range(2 * STEPS_AHEAD):
+        if far != END:
+            call_near(tokens, piece_of, load_32(chain + 8 * far), left_length)
+            far = next_link(chain, far)
+        if step >= STEPS_AHEAD:
+            near = next_link(chain, near)
     while link != END:
+        if far != END:
+            call_near(tokens, piece_of, load_32(chain + 8 * far), left_length)
+            far = next_link(chain, far)
+        if near != END:
+            ahead = load_32(chain + 8 * near)
+            sizes = left_length + right_length
+            call_pairs_near(tokens, counts, piece_of, ahead, left, right, token, sizes, pairs, bits)
+            near = next_link(chain, near)
         place = load_32(chain + 8 * link)
         link = load_32(chain + 8 * link + 4)
         second = place + left_length
@@ -264,14 +317,12 @@ def merge_everywhere(work, key, token, link):
 
 
 @called
-def has_room(work, links):
-    """Can a pair with so many links be merged without a table running full?"""
+def has_room(work):
+    """Can a pair be merged without a table running full? It makes at most two pairs with each token."""
     most_created = 2 * (get(work, BASE) + get(work, LEARNED)) + 2
-    return (
-        get(work, PAIRS_TAKEN) + most_created <= 1 << (get(work, PAIR_BITS) - 1)
-        and get(work, CHAIN_USED) + 2 * links <= get(work, CHAIN_SIZE)
-        and get(work, HEAP_USED) + most_created <= get(work, HEAP_SIZE)
-    )
+    return get(work, PAIRS_TAKEN) + most_created <= 3 * (1 << (get(work, PAIR_BITS) - 2)) and get(
+        work, HEAP_USED
+    ) + most_created <= get(work, HEAP_SIZE)
 
 
 @called
@@ -336,15 +387,13 @@ def learn(work):
             return NEEDS_ROOM
         fill_heap(work)
         put(work, HEAP_FILLED, 1)
-    pairs, bits = get(work, PAIRS), get(work, PAIR_BITS)
     stop = min(get(work, LEARNED) + BATCH, get(work, WANTED))
     while get(work, LEARNED) < stop:
         key = next_given(work) if get(work, LEARNED) < get(work, GIVEN) else most_frequent(work)
         if key == -1:
             put(work, WANTED, get(work, LEARNED))
             break
-        entry = entry_of(key, pairs, bits)
-        if load_64(entry) != -1 and not has_room(work, load_64(entry + ENTRY_LINKS)):
+        if not has_room(work):
             return NEEDS_ROOM
         apply(work, key)
     return DONE

@@ -17,6 +17,7 @@ from homespun.tokenizer.compiled.intrinsics import (
     load_8,
     load_32,
     load_64,
+    multiply,
     shift_right,
     store_8,
     store_32,
@@ -78,7 +79,7 @@ def token_of_pair(left, right, pairs, bits):
     small enough for a near cache, say so before the table is asked (Bloom 1970, with one hash).
     """
     pair = left << TOKEN_BITS | right
-    hashed = pair * MULTIPLIER
+    hashed = multiply(pair, MULTIPLIER)
     number = shift_right(hashed, 64 - bits)
     bit = shift_right(hashed, 63 - bits)
     if shift_right(load_8(pairs + (8 << bits) + (bit >> 3)), bit & 7) & 1 == 0:
@@ -99,7 +100,7 @@ def fill_pairs(merges, number, first, pairs, bits):
     mask = (1 << bits) - 1
     for rank in range(number):
         pair = load_32(merges + 8 * rank) << TOKEN_BITS | load_32(merges + 8 * rank + 4)
-        hashed = pair * MULTIPLIER
+        hashed = multiply(pair, MULTIPLIER)
         bit = shift_right(hashed, 63 - bits)
         byte = pairs + (8 << bits) + (bit >> 3)
         store_8(byte, load_8(byte) | 1 << (bit & 7))

@@ -9,7 +9,16 @@ length with ``LONG`` set; the first 4 bytes of the value say where in the arena 
 The second word of a free slot is 0. Slots are found by linear probing; callers keep the table at most half full.
 """
 
-from homespun.tokenizer.compiled.intrinsics import called, inlined, load_8, load_32, load_64, shift_right, store_64
+from homespun.tokenizer.compiled.intrinsics import (
+    called,
+    inlined,
+    load_8,
+    load_32,
+    load_64,
+    multiply,
+    shift_right,
+    store_64,
+)
 from homespun.tokenizer.compiled.workspace import SLOT
 
 VALUE = 16  # where in a slot the value stands
@@ -47,7 +56,7 @@ def short_key_at_the_end(text, start, length):
 @inlined
 def slot_of_key(low, high, bits):
     """The number of the slot where the search for a key begins."""
-    return shift_right((low ^ (high * SECOND_MULTIPLIER)) * MULTIPLIER, 64 - bits)
+    return shift_right(multiply(low ^ multiply(high, SECOND_MULTIPLIER), MULTIPLIER), 64 - bits)
 
 
 @inlined
@@ -66,14 +75,14 @@ def find_short(low, high, slots, bits):
 @inlined
 def hash_bytes(text, start, length):
     """A hash of a piece of at least 8 bytes; the last 8 may overlap those before them."""
-    mixed = length * SECOND_MULTIPLIER
+    mixed = multiply(length, SECOND_MULTIPLIER)
     place = start
     end = start + length
     while place + 8 <= end:
-        mixed = (mixed ^ load_64(text + place)) * MULTIPLIER
+        mixed = multiply(mixed ^ load_64(text + place), MULTIPLIER)
         mixed ^= shift_right(mixed, 29)
         place += 8
-    mixed = (mixed ^ load_64(text + end - 8)) * MULTIPLIER
+    mixed = multiply(mixed ^ load_64(text + end - 8), MULTIPLIER)
     return mixed ^ shift_right(mixed, 32)
 
 

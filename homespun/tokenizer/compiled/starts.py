@@ -11,6 +11,7 @@ the first place where more is needed: characters that are not ASCII, contraction
 from typing import Any
 
 from homespun.tokenizer.compiled.intrinsics import (
+    add,
     apostrophes_64,
     blanks_64,
     capitals_64,
@@ -52,12 +53,13 @@ def first_place(mask):
 @inlined
 def certain(starts, limit):
     """The starts before ``limit`` without the first place, which is known. The last one depends on what follows."""
-    return starts & ((1 << max(0, min(limit, WINDOW - 1))) - 1) & ~1
+    limit = min(limit, WINDOW - 1)
+    return shift_right(-1, WINDOW - limit) & starts & ~1 if limit > 1 else 0
 
 
 @inlined
 def before_wide(text):
-    """The limit that characters beyond ASCII set: the place before may be white space that leaves its last character."""
+    """The limit that characters beyond ASCII set; before them white space may leave its last character to them."""
     return first_place(wide_64(text)) - 1
 
 
@@ -99,7 +101,7 @@ def make_gpt4_starts(most_digits: int, cased: bool) -> Any:
         starts |= (digits & ~follows(digits)) | symbol_starts
         # Newlines behind symbols belong to them: from the first of a run the carry of an addition runs to its end.
         first_newlines = newlines & follows(symbols)
-        taken_newlines = ((newlines + first_newlines) ^ newlines) & newlines
+        taken_newlines = (add(newlines, first_newlines) ^ newlines) & newlines
         # White space goes up to its last newline; what follows is white space of its own, and leaves its last one.
         behind_newlines = spaces & follows(newlines)
         starts |= (white & ~follows(white) & ~taken_newlines) | (spaces & ~precedes(white)) | behind_newlines
@@ -107,7 +109,7 @@ def make_gpt4_starts(most_digits: int, cased: bool) -> Any:
         # White space behind a newline that runs into another newline, or out of sight: was it the last one?
         if behind_newlines != 0:
             limit = min(limit, WINDOW - leading_zeros(~spaces))
-            if ((spaces + behind_newlines) & ~spaces & newlines) != 0:
+            if (add(spaces, behind_newlines) & ~spaces & newlines) != 0:
                 limit = min(limit, first_place(behind_newlines))
         limit = min(limit, first_place(long_numbers(digits, most_digits)) + 1)
         apostrophes = apostrophes_64(text)

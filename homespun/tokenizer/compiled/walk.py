@@ -10,7 +10,14 @@ which is therefore measured once, when it begins.
 from typing import Any
 
 from homespun.tokenizer.compiled.characters import is_number, read
-from homespun.tokenizer.compiled.intrinsics import called, inlined, load_64, store_64, trailing_zeros
+from homespun.tokenizer.compiled.intrinsics import (
+    called,
+    inlined,
+    load_64,
+    store_64,
+    trailing_zeros,
+    without_lowest_bit,
+)
 from homespun.tokenizer.compiled.splitting import make_split
 from homespun.tokenizer.compiled.starts import WINDOW, make_starts
 from homespun.tokenizer.compiled.workspace import BASE, DOCUMENT, DOCUMENTS, ENDS, PLACE, RUN_END, SIZE, TEXT
@@ -91,7 +98,7 @@ def make_step(pattern: str) -> Any:
             window = start
             starts = starts_of(text + start)
         if starts != 0:
-            return window + trailing_zeros(starts), run_end, window, starts & (starts - 1)
+            return window + trailing_zeros(starts), run_end, window, without_lowest_bit(starts)
         if groups_digits:
             end, run_end = grouped(text, start, size, table, run_end)
             return end, run_end, window, starts
