@@ -15,9 +15,12 @@ from homespun.tokenizer.compiled.workspace import DONE, SLOT
 from homespun.tokenizer.settings import BYTES
 from homespun.tokenizer.vocabulary import Pair
 
-# The table of pairs has an entry for every eighth place at first: about as many pairs are ever alive in natural text.
-PLACES_PER_PAIR = 8
-LEAST_PAIR_BITS = 14
+FIRST_PAIR_BITS = 14
+
+
+def most_pairs(bits: int) -> int:
+    """Return how many entries a table of pairs may have: three quarters of its size."""
+    return 3 * (1 << bits - 2)
 
 
 class Learner:
@@ -30,24 +33,22 @@ class Learner:
         self.lengths = np.ones(BYTES + number, np.int32)
         self.merges = np.zeros((number, 2), np.int32)
         self.merges[: len(given)] = np.array(given, np.int32).reshape(-1, 2)
-        self.created = np.empty(2 * (BYTES + number) + 2, np.int64)
+        # A pass makes at most two pairs with each token; the first one counts the pairs of bytes.
+        self.created = np.empty(max(BYTES * BYTES, 2 * (BYTES + number) + 2), np.int64)
         self.set(field.LENGTHS, self.lengths)
         self.set(field.MERGES, self.merges)
         self.set(field.CREATED, self.created)
         self.work[field.WANTED], self.work[field.LEAST], self.work[field.BASE] = number, least, BYTES
         self.work[field.GIVEN] = len(given)
         places = int(self.work[field.PLACES])
-        # One link per pair of the beginning, and two per merge, each of which takes a token away: three per place at
-        # most, of which natural text uses two thirds. What is never written to takes no memory.
-        self.chain = np.empty((3 * places, 2), np.int32)
-        self.set(field.CHAIN, self.chain)
-        bits = max(LEAST_PAIR_BITS, (places // PLACES_PER_PAIR).bit_length(), len(self.created).bit_length() + 1)
-        self.pairs = np.full((1 << bits) * field.ENTRY, 255, np.uint8)
-        self.set(field.PAIRS, self.pairs)
-        self.work[field.PAIR_BITS] = bits
-        self.heap = np.empty((1 << bits - 1, 2), np.int64)
-        self.set(field.HEAP, self.heap)
-        self.work[field.HEAP_SIZE] = len(self.heap)
+        # One place per pair of the beginning, and two per merge, each of which takes a token away. Natural text needs
+        # half of that. What is never written to takes no memory.
+        self.seen = np.empty(3 * places, np.int32)
+        self.set(field.SEEN, self.seen)
+        self.fresh = np.empty((places, 2), np.int32)
+        self.set(field.FRESH, self.fresh)
+        self.set_pairs(max(FIRST_PAIR_BITS, (2 * len(self.created)).bit_length()))
+        self.set_heap(np.empty((len(self.created), 2), np.int64))
 
     def lay_out(self, counter: PieceCounter) -> None:
         """Put the pieces of two bytes and more behind each other."""
@@ -85,21 +86,36 @@ class Learner:
     def make_room(self) -> None:
         """Enlarge the table of pairs or the heap, whichever may be full."""
         work = self.work
-        if work[field.PAIRS_TAKEN] + len(self.created) > 3 * (1 << int(work[field.PAIR_BITS]) - 2):
+        if work[field.PAIRS_TAKEN] + len(self.created) > most_pairs(int(work[field.PAIR_BITS])):
             self.move_pairs()
         else:
-            self.heap = np.concatenate([self.heap, np.empty_like(self.heap)])
-            self.set(field.HEAP, self.heap)
-            work[field.HEAP_SIZE] = len(self.heap)
+            self.set_heap(np.concatenate([self.heap, np.empty_like(self.heap)]))
 
     def move_pairs(self) -> None:
-        """Move the pairs into a table large enough for those that still occur."""
+        """Move the pairs that still matter into a table of the same size, or of twice that where they are many."""
         old, old_bits = self.pairs, int(self.work[field.PAIR_BITS])
-        bits = old_bits + 1
+        least = 1 if self.work[field.LEARNED] < self.work[field.GIVEN] else int(self.work[field.LEAST])
+        kept = int((old.view(np.int64).reshape(-1, field.ENTRY // 8)[:, 1] >= least).sum())
+        self.set_pairs(old_bits + (2 * kept + len(self.created) > most_pairs(old_bits)))
+        self.work[field.PAIRS_TAKEN] = load_kernel("move_pairs")(
+            old.ctypes.data,
+            old_bits,
+            self.pairs.ctypes.data,
+            int(self.work[field.PAIR_BITS]),
+            least,
+        )
+
+    def set_pairs(self, bits: int) -> None:
+        """Use a new, empty table of pairs; every byte of a free entry is 255."""
         self.pairs = np.full((1 << bits) * field.ENTRY, 255, np.uint8)
-        taken = load_kernel("move_pairs")(old.ctypes.data, old_bits, self.pairs.ctypes.data, bits)
         self.set(field.PAIRS, self.pairs)
-        self.work[field.PAIR_BITS], self.work[field.PAIRS_TAKEN] = bits, taken
+        self.work[field.PAIR_BITS], self.work[field.PAIRS_TAKEN] = bits, 0
+
+    def set_heap(self, heap: np.ndarray) -> None:
+        """Use a heap."""
+        self.heap = heap
+        self.set(field.HEAP, heap)
+        self.work[field.HEAP_SIZE] = len(heap)
 
     def set(self, name: int, array: np.ndarray) -> None:
         """Write an array's address into the workspace."""

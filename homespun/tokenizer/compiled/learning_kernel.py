@@ -5,13 +5,15 @@ DONE when there are enough, or when no pair is frequent enough any more.
 
 All pieces lie behind each other in ``tokens`` (int32), one place per byte, NOTHING between them. A token stands at the
 place of its first byte and of its last one; as its length is known, both neighbours are found without links. For each
-pair the table of pairs has its count and a chain of the places where it was seen, in ascending order: all places of a
-pair come to be in one pass from left to right, that of the merge which makes the younger of its two tokens. A place may
-be out of date; then the tokens there are other ones. A merge touches the places of its pair and the pairs beside them,
-and makes the text shorter by a token at each: all merges together take time linear in the bytes of the pieces.
+pair the table of pairs has its count and a list of the places where it was seen, in ascending order: all places of a
+pair come to be in one pass from left to right, that of the merge which makes the younger of its two tokens. After the
+pass they are sorted by pair, so that a list is read straight on. A place may be out of date; then the tokens there are
+other ones. A merge touches the places of its pair and the pairs beside them, and makes the text shorter by a token at
+each: all merges together take time linear in the bytes of the pieces.
 
 A heap gives the most frequent pair, of equally frequent ones that with the smallest tokens. Counts in the heap may be
-too high, never too low: counts only fall once the pass that made a pair is over.
+too high, never too low: counts only fall once the pass that made a pair is over. For the same reason a pair that is too
+rare after its pass is never merged: its places are not kept, and its entry goes when the table is next moved.
 """
 
 from homespun.tokenizer.compiled.intrinsics import (
@@ -28,18 +30,15 @@ from homespun.tokenizer.compiled.intrinsics import (
 )
 from homespun.tokenizer.compiled.learning_fields import (
     BASE,
-    CHAIN,
-    CHAIN_USED,
-    COUNTED,
     COUNTS,
     CREATED,
     ENTRY,
     ENTRY_COUNT,
     ENTRY_FIRST,
-    ENTRY_LAST,
+    ENTRY_LINKS,
+    FRESH,
     GIVEN,
     HEAP,
-    HEAP_FILLED,
     HEAP_SIZE,
     HEAP_USED,
     LEARNED,
@@ -51,6 +50,9 @@ from homespun.tokenizer.compiled.learning_fields import (
     PAIRS_TAKEN,
     PIECE_OF,
     PLACES,
+    PREPARED,
+    SEEN,
+    SEEN_USED,
     TOKENS,
     WANTED,
 )
@@ -65,7 +67,6 @@ STEPS_AHEAD = 6
 NOTHING = (1 << 32) - 1  # -1 as the 32 bits that load_32 gives
 SWALLOWED = NOTHING - 1
 PAIR_SHIFT = 32
-END = NOTHING
 
 
 def lay_out(tokens, piece_of, counts, slots, bits, arena):
@@ -111,28 +112,59 @@ def entry_of(key, pairs, bits):
 
 @inlined
 def lessen(key, weight, pairs, bits):
-    """Lower the count of a pair that lost an occurrence."""
+    """Lower the count of a pair that lost an occurrence; one too rare to matter may have no entry any more."""
     entry = entry_of(key, pairs, bits)
-    store_64(entry + ENTRY_COUNT, load_64(entry + ENTRY_COUNT) - weight)
+    if load_64(entry) != -1:
+        store_64(entry + ENTRY_COUNT, load_64(entry + ENTRY_COUNT) - weight)
 
 
 @inlined
-def see(work, key, weight, place, pairs, bits, chain, used):
-    """Note that a pair stands at ``place``; returns whether it is a new pair."""
+def see(key, weight, place, pairs, bits, fresh, created, number):
+    """Note that a pair stands at ``place``; return how many pairs the pass has made now."""
     entry = entry_of(key, pairs, bits)
-    store_32(chain + 8 * used, place)
-    store_32(chain + 8 * used + 4, END)
     if load_64(entry) == -1:
         store_64(entry, key)
-        store_64(entry + ENTRY_COUNT, weight)
-        store_32(entry + ENTRY_FIRST, used)
-        store_32(entry + ENTRY_LAST, used)
-        put(work, PAIRS_TAKEN, get(work, PAIRS_TAKEN) + 1)
-        return True
+        store_64(entry + ENTRY_COUNT, 0)
+        store_32(entry + ENTRY_FIRST, number)
+        store_32(entry + ENTRY_LINKS, 0)
+        store_64(created + 8 * number, entry)
+        number += 1
     store_64(entry + ENTRY_COUNT, load_64(entry + ENTRY_COUNT) + weight)
-    store_32(chain + 8 * load_32(entry + ENTRY_LAST) + 4, used)
-    store_32(entry + ENTRY_LAST, used)
-    return False
+    store_32(entry + ENTRY_LINKS, load_32(entry + ENTRY_LINKS) + 1)
+    store_32(fresh, place)
+    store_32(fresh + 4, load_32(entry + ENTRY_FIRST))
+    return number
+
+
+@called
+def keep_places(work, number, seen_now):
+    """Sort what a pass has seen by pair; only pairs that are frequent enough go into SEEN, and into the heap."""
+    created, fresh, seen, used = get(work, CREATED), get(work, FRESH), get(work, SEEN), get(work, SEEN_USED)
+    heap, size, least = get(work, HEAP), get(work, HEAP_USED), get(work, LEAST)
+    # Given merges are made however rare their pairs are.
+    least_kept = 1 if get(work, LEARNED) < get(work, GIVEN) else least
+    for index in range(number):
+        entry = load_64(created + 8 * index)
+        count = load_64(entry + ENTRY_COUNT)
+        if count >= least:
+            push(heap, size, count, load_64(entry))
+            size += 1
+        if count >= least_kept:
+            links = load_32(entry + ENTRY_LINKS)
+            store_32(entry + ENTRY_FIRST, used)
+            # From here on the word says where the next place goes.
+            store_64(created + 8 * index, seen + 4 * used)
+            used += links
+        else:
+            store_64(created + 8 * index, 0)
+    for index in range(seen_now):
+        cursor = created + 8 * load_32(fresh + 8 * index + 4)
+        target = load_64(cursor)
+        if target != 0:
+            store_32(target, load_32(fresh + 8 * index))
+            store_64(cursor, target + 4)
+    put(work, SEEN_USED, used)
+    put(work, HEAP_USED, size)
 
 
 @inlined
@@ -188,44 +220,19 @@ def pop(heap, size):
 
 @called
 def count_pairs(work):
-    """Count all pairs once, before the first merge; goes on where it stopped for room."""
+    """Count all pairs once, before the first merge."""
     tokens, counts, piece_of = get(work, TOKENS), get(work, COUNTS), get(work, PIECE_OF)
-    lengths, pairs, bits = get(work, LENGTHS), get(work, PAIRS), get(work, PAIR_BITS)
-    chain, used = get(work, CHAIN), get(work, CHAIN_USED)
-    most, places = 3 * (1 << (bits - 2)), get(work, PLACES)
-    place = get(work, COUNTED)
-    status = DONE
-    while place < places:
-        left = load_32(tokens + 4 * place)
-        if left == NOTHING:
-            place += 1
-            continue
-        following = place + load_32(lengths + 4 * left)
-        right = load_32(tokens + 4 * following)
-        if right != NOTHING:
-            if get(work, PAIRS_TAKEN) >= most:
-                status = NEEDS_ROOM
-                break
+    pairs, bits, fresh, created = get(work, PAIRS), get(work, PAIR_BITS), get(work, FRESH), get(work, CREATED)
+    number, seen_now = 0, 0
+    for place in range(get(work, PLACES) - 1):
+        left, right = load_32(tokens + 4 * place), load_32(tokens + 4 * place + 4)
+        if left != NOTHING and right != NOTHING:
             weight = load_64(counts + 8 * load_32(piece_of + 4 * place))
-            see(work, left << PAIR_SHIFT | right, weight, place, pairs, bits, chain, used)
-            used += 1
-        place = following
-    put(work, COUNTED, place)
-    put(work, CHAIN_USED, used)
-    return status
-
-
-@called
-def fill_heap(work):
-    """Put every pair that is frequent enough into the heap."""
-    pairs, heap, size, least = get(work, PAIRS), get(work, HEAP), 0, get(work, LEAST)
-    for number in range(1 << get(work, PAIR_BITS)):
-        entry = pairs + number * ENTRY
-        key = load_64(entry)
-        if key != -1 and load_64(entry + ENTRY_COUNT) >= least:
-            push(heap, size, load_64(entry + ENTRY_COUNT), key)
-            size += 1
-    put(work, HEAP_USED, size)
+            key = left << PAIR_SHIFT | right
+            number = see(key, weight, place, pairs, bits, fresh + 8 * seen_now, created, number)
+            seen_now += 1
+    put(work, PAIRS_TAKEN, number)
+    keep_places(work, number, seen_now)
 
 
 @inlined
@@ -251,42 +258,29 @@ def call_pairs_near(tokens, counts, piece_of, place, left, right, token, sizes, 
             prefetch(pairs + ENTRY * first_number(token << PAIR_SHIFT | neighbour, bits))
 
 
-@inlined
-def next_link(chain, link):
-    """The link behind a link; END stays END."""
-    return END if link == END else load_32(chain + 8 * link + 4)
-
-
 @called
-def merge_everywhere(work, key, token, link):
-    """Replace a pair by ``token`` along its chain; return how many new pairs are listed in CREATED.
+def merge_everywhere(work, key, token, first, links):
+    """Replace a pair by ``token`` at its places.
 
-    Memory is slow where places are far apart. So two more walks go along the chain, some links ahead: the first calls
-    the places near, the second, when they have come, the entries of the pairs beside them.
+    Memory is slow where places are far apart. So two more walks go along the list, some places ahead: the first calls
+    the tokens near, the second, when they have come, the entries of the pairs beside them.
     """
     tokens, counts, piece_of = get(work, TOKENS), get(work, COUNTS), get(work, PIECE_OF)
     lengths, pairs, bits = get(work, LENGTHS), get(work, PAIRS), get(work, PAIR_BITS)
-    chain, used, created = get(work, CHAIN), get(work, CHAIN_USED), get(work, CREATED)
+    fresh, created, places = get(work, FRESH), get(work, CREATED), get(work, SEEN) + 4 * first
     left, right = key >> PAIR_SHIFT, key & NOTHING
     left_length, right_length = load_32(lengths + 4 * left), load_32(lengths + 4 * right)
-    far, near, number = link, link, 0
-    for step in range(2 * STEPS_AHEAD):
-        if far != END:
-            call_near(tokens, piece_of, load_32(chain + 8 * far), left_length)
-            far = next_link(chain, far)
-        if step >= STEPS_AHEAD:
-            near = next_link(chain, near)
-    while link != END:
-        if far != END:
-            call_near(tokens, piece_of, load_32(chain + 8 * far), left_length)
-            far = next_link(chain, far)
-        if near != END:
-            ahead = load_32(chain + 8 * near)
+    number, seen_now = 0, 0
+    for index in range(-2 * STEPS_AHEAD, links):
+        if index + 2 * STEPS_AHEAD < links:
+            call_near(tokens, piece_of, load_32(places + 4 * (index + 2 * STEPS_AHEAD)), left_length)
+        if 0 <= index + STEPS_AHEAD < links:
+            ahead = load_32(places + 4 * (index + STEPS_AHEAD))
             sizes = left_length + right_length
             call_pairs_near(tokens, counts, piece_of, ahead, left, right, token, sizes, pairs, bits)
-            near = next_link(chain, near)
-        place = load_32(chain + 8 * link)
-        link = load_32(chain + 8 * link + 4)
+        if index < 0:
+            continue
+        place = load_32(places + 4 * index)
         second = place + left_length
         if load_32(tokens + 4 * place) != left or load_32(tokens + 4 * second) != right:
             continue
@@ -297,23 +291,19 @@ def merge_everywhere(work, key, token, link):
             lessen(neighbour << PAIR_SHIFT | left, weight, pairs, bits)
             made = neighbour << PAIR_SHIFT | token
             before = place - load_32(lengths + 4 * neighbour)
-            if see(work, made, weight, before, pairs, bits, chain, used):
-                store_64(created + 8 * number, made)
-                number += 1
-            used += 1
+            number = see(made, weight, before, pairs, bits, fresh + 8 * seen_now, created, number)
+            seen_now += 1
         neighbour = load_32(tokens + 4 * after)
         if neighbour != NOTHING:
             lessen(right << PAIR_SHIFT | neighbour, weight, pairs, bits)
             made = token << PAIR_SHIFT | neighbour
-            if see(work, made, weight, place, pairs, bits, chain, used):
-                store_64(created + 8 * number, made)
-                number += 1
-            used += 1
+            number = see(made, weight, place, pairs, bits, fresh + 8 * seen_now, created, number)
+            seen_now += 1
         store_32(tokens + 4 * second, SWALLOWED)
         store_32(tokens + 4 * place, token)
         store_32(tokens + 4 * after - 4, token)
-    put(work, CHAIN_USED, used)
-    return number
+    put(work, PAIRS_TAKEN, get(work, PAIRS_TAKEN) + number)
+    keep_places(work, number, seen_now)
 
 
 @called
@@ -354,9 +344,8 @@ def most_frequent(work):
 
 @called
 def apply(work, key):
-    """Merge a pair, if it was ever seen, and enter the pairs that this makes into the heap."""
-    pairs, bits, heap, lengths = get(work, PAIRS), get(work, PAIR_BITS), get(work, HEAP), get(work, LENGTHS)
-    created, least, size = get(work, CREATED), get(work, LEAST), get(work, HEAP_USED)
+    """Merge a pair, if it occurs; only then its places were kept."""
+    pairs, bits, lengths = get(work, PAIRS), get(work, PAIR_BITS), get(work, LENGTHS)
     token = get(work, BASE) + get(work, LEARNED)
     left, right = key >> PAIR_SHIFT, key & NOTHING
     store_32(lengths + 4 * token, load_32(lengths + 4 * left) + load_32(lengths + 4 * right))
@@ -365,28 +354,17 @@ def apply(work, key):
     store_32(merge + 4, right)
     put(work, LEARNED, get(work, LEARNED) + 1)
     entry = entry_of(key, pairs, bits)
-    if load_64(entry) == -1:
-        return
-    number = merge_everywhere(work, key, token, load_32(entry + ENTRY_FIRST))
-    store_64(entry + ENTRY_COUNT, 0)
-    for index in range(number):
-        made = load_64(created + 8 * index)
-        total = load_64(entry_of(made, pairs, bits) + ENTRY_COUNT)
-        if total >= least:
-            push(heap, size, total, made)
-            size += 1
-    put(work, HEAP_USED, size)
+    if load_64(entry) != -1 and load_64(entry + ENTRY_COUNT) > 0:
+        first, links = load_32(entry + ENTRY_FIRST), load_32(entry + ENTRY_LINKS)
+        merge_everywhere(work, key, token, first, links)
+        store_64(entry + ENTRY_COUNT, 0)
 
 
 def learn(work):
     """Learn up to BATCH more merges."""
-    if get(work, COUNTED) < get(work, PLACES) and count_pairs(work) == NEEDS_ROOM:
-        return NEEDS_ROOM
-    if get(work, HEAP_FILLED) == 0:
-        if get(work, PAIRS_TAKEN) > get(work, HEAP_SIZE):
-            return NEEDS_ROOM
-        fill_heap(work)
-        put(work, HEAP_FILLED, 1)
+    if get(work, PREPARED) == 0:
+        count_pairs(work)
+        put(work, PREPARED, 1)
     stop = min(get(work, LEARNED) + BATCH, get(work, WANTED))
     while get(work, LEARNED) < stop:
         key = next_given(work) if get(work, LEARNED) < get(work, GIVEN) else most_frequent(work)
@@ -399,13 +377,13 @@ def learn(work):
     return DONE
 
 
-def move_pairs(old_pairs, old_bits, pairs, bits):
-    """Move the pairs that still occur into a larger, empty table; return how many they are."""
+def move_pairs(old_pairs, old_bits, pairs, bits, least):
+    """Move the pairs that are still frequent enough into an empty table; return how many they are."""
     moved = 0
     for number in range(1 << old_bits):
         old = old_pairs + number * ENTRY
         key = load_64(old)
-        if key != -1 and load_64(old + ENTRY_COUNT) > 0:
+        if key != -1 and load_64(old + ENTRY_COUNT) >= least:
             copy_bytes(entry_of(key, pairs, bits), old, ENTRY)
             moved += 1
     return moved

@@ -34,7 +34,7 @@ KERNELS = {
     "add_counts": ("counting_kernel", "add_counts", 5),
     "lay_out": ("learning_kernel", "lay_out", 6),
     "learn": ("learning_kernel", "learn", 1),
-    "move_pairs": ("learning_kernel", "move_pairs", 4),
+    "move_pairs": ("learning_kernel", "move_pairs", 5),
 }
 # All that LLVM may call by itself in code that calls nothing.
 LINKED = {"memcpy", "memmove", "memset"}
