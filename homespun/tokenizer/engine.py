@@ -79,6 +79,13 @@ class Engine:
             return True
         if not self.is_compiled and self.seen < WORTH_COMPILING:
             return False
+        return self.prepare()
+
+    def prepare(self) -> bool:
+        """Load the compiled encoder, or compile it; tell whether it works."""
+        if not self.compiled_works:
+            return False
+        self.seen += WORTH_LOADING
         try:
             self.give_back(self.take())
         except NoMachineCode as error:

@@ -81,6 +81,13 @@ class Tokenizer:
         """Say what it is in one line."""
         return f"Tokenizer(pattern={self.pattern!r}, vocabulary_size={self.vocabulary_size}, id={self.identity()})"
 
+    def prepare(self) -> bool:
+        """Load the compiled encoder now, or compile it; False if there is none and the plain one has to do.
+
+        Without this call it is loaded when there is enough text for it.
+        """
+        return self._engine.prepare()
+
     def encode(self, text: str, allowed_special: Collection[str] = ()) -> list[int]:
         """Encode text to a list. Names of special tokens in it are ordinary text, unless in ``allowed_special``.
 

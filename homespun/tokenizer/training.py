@@ -16,7 +16,7 @@ from itertools import chain
 
 from homespun.common.errors import HomespunError, UsageError
 from homespun.common.progress import Advance, ignore
-from homespun.tokenizer.compiled.machine_code import NoMachineCode, is_ready
+from homespun.tokenizer.compiled.machine_code import NoMachineCode, is_ready, load_kernel
 from homespun.tokenizer.engine import compiled_is_allowed
 from homespun.tokenizer.patterns import DEFAULT_PATTERN
 from homespun.tokenizer.plain_training import LARGEST_TABLE, count_pieces, learn_merges
@@ -136,16 +136,30 @@ def learn(
 ) -> Learned:
     """Learn ``number`` merges, the ``given`` ones included, in the way that is sooner done."""
     if compiled_is_allowed():
-        beginning, rest = look_ahead(documents, WORTH_COMPILING)
-        documents = chain(beginning, rest)
-        is_large = sum(map(len, beginning)) >= WORTH_COMPILING
-        if is_large or all(map(is_ready, ("learn", "lay_out", f"count-{pattern}"))):
+        is_worth_it = all(map(is_ready, kernels_for(pattern)))
+        if not is_worth_it:
+            beginning, rest = look_ahead(documents, WORTH_COMPILING)
+            documents = chain(beginning, rest)
+            is_worth_it = sum(map(len, beginning)) >= WORTH_COMPILING
+        if is_worth_it:
             try:
-                return learn_compiled(documents, config, pattern, number, given, advance)
+                load_kernels(pattern)
             except NoMachineCode as error:
                 print(f"homespun: the tokenizer is learned in plain Python: {error}", file=sys.stderr)
-                documents = chain(beginning, rest)
+            else:
+                return learn_compiled(documents, config, pattern, number, given, advance)
     return learn_plainly(documents, config, pattern, number, given, advance)
+
+
+def kernels_for(pattern: str) -> tuple[str, ...]:
+    """Return the names of the kernels that learning needs."""
+    return (f"count-{pattern}", "rehash", "add_counts", "lay_out", "learn", "move_pairs")
+
+
+def load_kernels(pattern: str) -> None:
+    """Load or compile them; ``NoMachineCode`` if that is impossible here."""
+    for name in kernels_for(pattern):
+        load_kernel(name)
 
 
 def look_ahead(documents: Iterable[str], characters: int) -> tuple[list[str], Iterator[str]]:
@@ -216,10 +230,7 @@ def learn_compiled(
     """Learn with the kernels."""
     from homespun.tokenizer.compiled.counter import count_pieces_compiled
     from homespun.tokenizer.compiled.learner import Learner
-    from homespun.tokenizer.compiled.machine_code import load_kernel
 
-    for name in (f"count-{pattern}", "rehash", "add_counts", "lay_out", "learn", "move_pairs"):
-        load_kernel(name)  # all now: NoMachineCode must come before the documents are read
     reader = CountingReader(documents)
     threads = config.threads or os.cpu_count() or 1
     seen = 0

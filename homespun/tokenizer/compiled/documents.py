@@ -32,7 +32,10 @@ class Batch:
 
 def make_batch(texts: Sequence[str | bytes]) -> Batch:
     """Put documents behind each other; a single one of bytes is not copied."""
-    raws = [bytes_of_text(text) if isinstance(text, str) else text for text in texts]
+    try:
+        raws = [text.encode() if isinstance(text, str) else text for text in texts]
+    except UnicodeEncodeError:  # surrogates
+        raws = [bytes_of_text(text) if isinstance(text, str) else text for text in texts]
     raw = raws[0] if len(raws) == 1 else b"".join(raws)
     ends = np.cumsum(np.fromiter(map(len, raws), np.int64, len(raws)))
     return Batch(np.frombuffer(raw, np.uint8), ends)
