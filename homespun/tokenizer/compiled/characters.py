@@ -71,6 +71,8 @@ def read(text, place, size, table):
     first = load_8(text + place)
     if first < 0x80:
         return load_8(table + first) | 1 << 8
+    if first < 0xC2:
+        return INVALID
     return read_wide(text, place, size, table)
 
 

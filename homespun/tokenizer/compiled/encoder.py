@@ -15,6 +15,9 @@ from homespun.tokenizer.compiled.workspace import SLOT
 # Slots of 32 bytes, half of which are used at most: 1 MB at first, 32 MB in the end.
 FIRST_BITS, LAST_BITS = 15, 20
 FIRST_ARENA, LAST_ARENA = 1 << 20, 1 << 25
+# Bytes read per new piece, below which a full table is emptied instead of enlarged: such text (random bytes have 7,
+# English 27 and more) would only fill a larger one too, and a small one stays in the processor's cache.
+WORTH_ENLARGING = 12
 
 
 class Encoder:
@@ -30,6 +33,7 @@ class Encoder:
         self.collected = np.zeros(field.AHEAD * field.ITEM, np.uint8)
         self.heap = np.empty(0, np.uint8)
         self.set_addresses()
+        self.read_since = 0
         self.set_slots(np.zeros((1 << FIRST_BITS) * SLOT, np.uint8), FIRST_BITS)
         self.set_arena(np.empty(FIRST_ARENA, np.uint8))
 
@@ -50,6 +54,7 @@ class Encoder:
         if len(self.heap):  # only ever needed for strange texts, and large then
             self.heap = np.empty(0, np.uint8)
             work[field.HEAP] = work[field.HEAP_SIZE] = 0
+        self.read_since -= len(batch.raw)
         out.resize(int(work[field.OUT_COUNT]), refcheck=False)
         return out, borders
 
@@ -80,7 +85,10 @@ class Encoder:
         work = self.work
         work[field.WANTS_ROOM] = 0
         table_full = work[field.TAKEN] >= work[field.MOST_TAKEN]
-        if (table_full and self.bits == LAST_BITS) or (not table_full and len(self.arena) == LAST_ARENA):
+        place = int(work[field.TEXT] + work[field.PLACE] - work[field.BASE])
+        read, self.read_since = place - self.read_since, place
+        is_useless = 0 <= read < WORTH_ENLARGING * work[field.TAKEN] // 2
+        if is_useless or (self.bits == LAST_BITS if table_full else len(self.arena) == LAST_ARENA):
             self.slots[:] = 0
             work[field.TAKEN] = work[field.ARENA_USED] = 0
         elif table_full:

@@ -34,7 +34,7 @@ from homespun.tokenizer.compiled.workspace import (
     DOCUMENT,
     DONE,
     ITEM,
-    LONGEST_REMEMBERED,
+    LONGEST_WHOLE,
     NEEDS_HEAP,
     NEEDS_ROOM,
     OUT,
@@ -73,7 +73,7 @@ def make_encode(pattern: str) -> Any:
             length = end - place
             if length <= LONGEST_INLINE:
                 low, high = short_key(text, place, length, size)
-            elif length <= LONGEST_REMEMBERED:
+            elif length <= LONGEST_WHOLE:
                 low, high = hash_bytes(text, place, length), length | LONG
             else:
                 break

@@ -23,8 +23,8 @@ from homespun.tokenizer.compiled.starts import WINDOW, make_starts
 from homespun.tokenizer.compiled.workspace import BASE, DOCUMENT, DOCUMENTS, ENDS, PLACE, RUN_END, SIZE, TEXT
 
 PER_GROUP = 3
-# The bits of eight bytes that say that one of the first two is not ASCII: no window is worth looking at then.
-TWO_WIDE = 0x8080
+# The bits of eight bytes that say that one of them is not ASCII: no window is worth looking at then.
+WIDE = -0x7F7F7F7F7F7F7F80
 
 
 @inlined
@@ -94,7 +94,7 @@ def make_step(pattern: str) -> Any:
 
     @inlined
     def step(text, start, size, table, run_end, window, starts):
-        if starts == 0 and run_end <= start and start + WINDOW <= size and load_64(text + start) & TWO_WIDE == 0:
+        if starts == 0 and run_end <= start and start + WINDOW <= size and load_64(text + start) & WIDE == 0:
             window = start
             starts = starts_of(text + start)
         if starts != 0:

@@ -33,8 +33,9 @@ DONE = 0
 NEEDS_ROOM = 1  # the table of pieces or the arena is full; go on with larger ones, or with empty ones
 NEEDS_HEAP = 2  # a piece needs a HEAP of HEAP_SIZE bytes
 
-# Bytes. Longer pieces are not remembered, and encoded chunk by chunk.
-LONGEST_REMEMBERED = 128
+# Bytes. Longer pieces are encoded chunk by chunk; what is longer than the second is not remembered either.
+LONGEST_WHOLE = 128
+LONGEST_REMEMBERED = 512
 CHUNK = 64
 # A repair at the border of two chunks that would take more than this gives up for the slower general way.
 LONGEST_REPAIR = 1024
