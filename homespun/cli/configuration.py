@@ -23,10 +23,8 @@ origins: dict[str, str] = {}
 def layer_configuration(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
     """Called by cyclopts between reading the command line and making values of it."""
     origins.clear()
-    keys = {option_of(key): key for key in flatten(Configuration())}
     options = {argument.name: argument for argument in arguments}
-    if "--config" not in options:
-        return
+    keys = {option_of(key): key for key in flatten(Configuration())}
     values: dict[str, Any] = {}
     source = ""
     if tokens := options["--config"].tokens:

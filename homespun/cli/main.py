@@ -7,18 +7,26 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (and resumable).
 import os
 import sys
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, ArgumentCollection, CycloptsError
 
 from homespun import __version__
-from homespun.cli.configuration import layer_configuration
 from homespun.common.errors import HomespunError, Interrupted, UsageError
 from homespun.common.files import explain_os_error
+
+
+def layer_if_configured(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Layer the configuration of commands that have one; the others start without importing it."""
+    if any(argument.name == "--config" for argument in arguments):
+        from homespun.cli.configuration import layer_configuration
+
+        layer_configuration(app, commands, arguments)
+
 
 app = App(
     name="homespun",
     help="Your own language model, from your own text. Nothing leaves this machine.",
     version=__version__,
-    config=layer_configuration,
+    config=layer_if_configured,
     result_action="return_value",
 )
 app.command("homespun.cli.build:build", name="build", help="Text in, a trained model and its report out: all of it.")

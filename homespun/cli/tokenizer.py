@@ -11,7 +11,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from io import BufferedReader
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
@@ -211,10 +210,8 @@ def encoded_lines(tokenizer: "Tokenizer", texts: list[str], special: Sequence[st
         for text in texts:
             yield f'{{"ids": {tokenizer.encode(text, special)}}}'
         return
-    batch = tokenizer.encode_batch(texts)
-    ids = batch.ids.tolist()
-    for start, end in pairwise(batch.starts.tolist()):
-        yield f'{{"ids": {ids[start:end]}}}'
+    for ids in tokenizer.encode_lists(texts):
+        yield f'{{"ids": {ids}}}'
 
 
 def text_of_line(line: bytes) -> str:

@@ -20,7 +20,7 @@ GONE = -1
 
 def token_of_pairs(merges: Sequence[Pair]) -> dict[Pair, int]:
     """Map each pair to the token it makes; the smaller the token, the earlier it was learned."""
-    return {pair: 256 + rank for rank, pair in enumerate(merges)}
+    return dict(zip(merges, range(256, 256 + len(merges)), strict=True))
 
 
 def encode_piece(piece: bytes, tokens: Mapping[Pair, int]) -> list[int]:

@@ -11,7 +11,6 @@ or ``HOMESPUN_PLAIN=1`` is set, the plain path does everything.
 import os
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -95,6 +94,8 @@ class Engine:
 
     def encode(self, texts: Sequence[str | bytes], threads: int) -> "tuple[Array, Array]":
         """Encode with the compiled encoder: all ids, and how many there are after each text."""
+        from concurrent.futures import ThreadPoolExecutor
+
         import numpy as np
 
         from homespun.tokenizer.compiled.documents import in_batches

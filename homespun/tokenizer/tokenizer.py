@@ -11,6 +11,7 @@ import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -136,6 +137,15 @@ class Tokenizer:
             ids = np.array([token for ids in lists for token in ids], np.uint32)
             ends = np.cumsum([len(ids) for ids in lists], dtype=np.int64)
         return TokenBatch(ids, np.concatenate([np.zeros(1, np.int64), ends]))
+
+    def encode_lists(self, texts: Sequence[str | bytes], threads: int = 0) -> list[list[int]]:
+        """Encode many texts at once to lists, on ``threads`` threads (0: one per core)."""
+        if not self._engine.wants_compiled(sum(map(len, texts))):
+            return [self._engine.encode_plainly(text) for text in texts]
+        ids, ends = self._engine.encode(texts, threads or os.cpu_count() or 1)
+        borders = [0, *ends.tolist()]
+        every = ids.tolist()
+        return [every[start:end] for start, end in pairwise(borders)]
 
     def encode_bytes(self, raw: bytes, invalid: str = "keep") -> list[int]:
         """Encode bytes. ``invalid`` says what to do with those that are no UTF-8.

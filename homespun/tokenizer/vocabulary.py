@@ -10,6 +10,9 @@ their special tokens first.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import count
+from operator import gt
 from types import MappingProxyType
 
 from homespun.common.errors import HomespunError
@@ -34,23 +37,31 @@ class Vocabulary:
     ids: tuple[int, ...] | None = None
     end_of_text: str = END_OF_TEXT
     chat_template: str | None = None
-    # The bytes of each token in the order of learning; follows from ``merges``.
-    learned_bytes: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
+    # False for a file of ours with the right checksum: that no two merges make the same bytes was checked when it was
+    # written, and takes longer than reading it.
+    checks_bytes: bool = field(default=True, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check everything."""
-        find_pattern(self.pattern)
-        object.__setattr__(self, "learned_bytes", bytes_of_merges(self.merges))
         object.__setattr__(self, "special_tokens", MappingProxyType(dict(self.special_tokens)))
+        find_pattern(self.pattern)
+        check_order(self.merges)
+        if self.checks_bytes:
+            self.__dict__["learned_bytes"] = bytes_of_merges(self.merges)
         for name in self.special_tokens:
             check_special_name(name)
         if self.end_of_text not in self.special_tokens:
             raise HomespunError(f"the special tokens lack {self.end_of_text}, which divides documents; add it")
         check_ids(self.public_ids(), self.special_tokens)
 
+    @cached_property
+    def learned_bytes(self) -> tuple[bytes, ...]:
+        """The bytes of each token in the order of learning."""
+        return bytes_of_merges(self.merges)
+
     def public_ids(self) -> Sequence[int]:
         """Return the public id of each token, in the order of learning."""
-        return range(len(self.learned_bytes)) if self.ids is None else self.ids
+        return range(BYTES + len(self.merges)) if self.ids is None else self.ids
 
     def token_bytes(self) -> dict[int, bytes]:
         """Return the bytes of every public id; those of a special token are its name."""
@@ -79,21 +90,38 @@ def make_vocabulary(
     return Vocabulary(pattern, pairs, names, chat_template=chat_template)
 
 
+def check_order(merges: Sequence[Pair]) -> None:
+    """Raise ``HomespunError`` unless every merge joins tokens that are there before it."""
+    largest = map(max, merges)
+    if all(map(gt, count(BYTES), largest)) and min(map(min, merges), default=0) >= 0:
+        return
+    wrong = (rank for rank, pair in enumerate(merges) if not (min(pair) >= 0 and max(pair) < BYTES + rank))
+    rank = next(wrong)
+    left, right = merges[rank]
+    raise HomespunError(f"merge number {rank} joins {left} and {right}, which are not both below its own id")
+
+
 def bytes_of_merges(merges: Sequence[Pair]) -> tuple[bytes, ...]:
-    """Return the bytes of the tokens in the order of learning; merges that contradict each other are an error."""
+    """Return the bytes of the tokens in the order of learning; two tokens with the same bytes are an error."""
     token_bytes = [bytes([value]) for value in range(BYTES)]
-    seen: dict[bytes, int] = {}
-    for rank, (left, right) in enumerate(merges):
-        if not (0 <= left < BYTES + rank and 0 <= right < BYTES + rank):
-            raise HomespunError(f"merge number {rank} joins {left} and {right}, which are not both below its own id")
-        joined = token_bytes[left] + token_bytes[right]
-        if joined in seen:
-            other = merges[seen[joined]]
-            what = "which an earlier merge does already" if other == (left, right) else f"as merge {seen[joined]} does"
-            raise HomespunError(f"merge number {rank} joins {left} and {right}, {what}")
-        seen[joined] = rank
-        token_bytes.append(joined)
+    for left, right in merges:
+        token_bytes.append(token_bytes[left] + token_bytes[right])
+    if len(set(token_bytes)) < len(token_bytes):
+        raise doubled_merge(merges, token_bytes)
     return tuple(token_bytes)
+
+
+def doubled_merge(merges: Sequence[Pair], token_bytes: Sequence[bytes]) -> HomespunError:
+    """Return the error that names the first two merges with the same result."""
+    seen: dict[bytes, int] = {}
+    for rank, joined in enumerate(token_bytes[BYTES:]):
+        if joined in seen:
+            left, right = merges[rank]
+            what = "which an earlier merge does already" if merges[seen[joined]] == merges[rank] else "which gives the"
+            more = "" if merges[seen[joined]] == merges[rank] else f" same bytes as merge number {seen[joined]}"
+            return HomespunError(f"merge number {rank} joins {left} and {right}, {what}{more}")
+        seen[joined] = rank
+    raise AssertionError("no two merges have the same result")
 
 
 def check_special_name(name: str) -> None:

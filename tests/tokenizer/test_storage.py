@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from homespun.common.errors import DamagedFileError, HomespunError
-from homespun.tokenizer.storage import digest
+from homespun.tokenizer.storage import UNSEALED, contents, digest, seal
 from homespun.tokenizer.tokenizer import Tokenizer
 
 
@@ -20,9 +20,8 @@ def saved(tokenizer: Tokenizer, tmp_path: Path) -> Path:
 
 def rewrite(path: Path, **changes: Any) -> None:
     """Change the contents and make the checksum fit again."""
-    value = json.loads(path.read_text("utf-8")) | changes
-    del value["sha256"]
-    path.write_text(json.dumps(value | {"sha256": digest(value)}), "utf-8")
+    value = json.loads(path.read_text("utf-8")) | changes | {"sha256": UNSEALED}
+    path.write_text(seal(json.dumps(value)), "utf-8")
 
 
 def test_what_is_saved_is_loaded(tokenizer: Tokenizer, saved: Path, mixed_text: str) -> None:
@@ -37,12 +36,31 @@ def test_what_is_saved_is_loaded(tokenizer: Tokenizer, saved: Path, mixed_text: 
 def test_the_file_is_readable_and_the_same_every_time(tokenizer: Tokenizer, saved: Path, tmp_path: Path) -> None:
     value = json.loads(saved.read_text("utf-8"))
     assert value["format"] == "homespun-tokenizer"
-    assert value["version"] == 1
+    assert value["version"] == 2
     assert value["pattern"] == "homespun"
     assert value["merges"] == [list(pair) for pair in tokenizer.merges]
     assert saved.read_text("utf-8").count("\n") > len(tokenizer.merges)
     Tokenizer.load(saved).save(tmp_path / "again.json")
     assert (tmp_path / "again.json").read_bytes() == saved.read_bytes()
+
+
+def test_files_of_the_first_version_are_read(tokenizer: Tokenizer, saved: Path) -> None:
+    value = contents(tokenizer.vocabulary)
+    assert value["version"] == 1
+    saved.write_text(json.dumps(value | {"sha256": digest(value)}), "utf-8")
+    assert Tokenizer.load(saved).identity() == tokenizer.identity()
+    saved.write_text(json.dumps(value | {"sha256": digest(value), "merges": []}), "utf-8")
+    with pytest.raises(DamagedFileError, match="do not match their sha256"):
+        Tokenizer.load(saved)
+
+
+def test_doubled_merges_are_refused_at_the_latest_when_their_bytes_are_needed(saved: Path) -> None:
+    rewrite(saved, merges=[[97, 98], [97, 98]], special_tokens={"<|endoftext|>": 258})
+    with pytest.raises(HomespunError, match="which an earlier merge does already"):
+        Tokenizer.load(saved).decode([97])
+    rewrite(saved, merges=[[97, 98], [98, 99], [256, 99], [97, 257]], special_tokens={"<|endoftext|>": 260})
+    with pytest.raises(HomespunError, match="merge number 3 joins 97 and 257, which gives the same bytes as merge num"):
+        Tokenizer.load(saved).decode([97])
 
 
 def test_a_tokenizer_without_merges_is_saved_too(tmp_path: Path) -> None:
@@ -75,7 +93,7 @@ def json_or_none(raw: bytes) -> Any:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 2}, r"made by another version of homespun \(format 2, this one reads 1\)"),
+        ({"version": 3}, r"made by another version of homespun \(format 3, this one reads 2\)"),
         ({"version": None}, "made by another version"),
         ({"format": "tokenizer"}, "not a homespun tokenizer"),
         ({"pattern": "gpt5"}, "unknown split pattern 'gpt5'"),
@@ -87,7 +105,6 @@ def json_or_none(raw: bytes) -> Any:
         ({"merges": [[97, True]]}, "merges is not"),
         ({"merges": ["ab"]}, "merges is not"),
         ({"merges": [[97, 300]]}, "merge number 0 joins 97 and 300"),
-        ({"merges": [[97, 98], [97, 98]]}, "an earlier merge"),
         ({"special_tokens": []}, "special_tokens is not"),
         ({"special_tokens": {"<|endoftext|>": "1"}}, "special_tokens is not"),
         ({"special_tokens": {"<|endoftext|>": 7}}, "every token needs its own"),
