@@ -1,10 +1,11 @@
 """A prepared corpus and a tokenizer in, a folder of token shards out.
 
-Documents stream: one is encoded, written, forgotten. The manifest records the tokenizer's identity,
+Documents stream: some megabytes of them are encoded, written, forgotten. The manifest records the tokenizer's identity,
 so that shards of another tokenizer are never trained on by mistake.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,11 @@ import numpy as np
 from homespun.batches.shards import FORMAT_VERSION, write_split
 from homespun.common.files import atomic_folder, write_json
 from homespun.common.progress import Advance, ignore
+from homespun.tokenizer.compiled.documents import in_batches
 from homespun.tokenizer.tokenizer import Tokenizer
+
+# Encoded at once: enough for several threads, and some ten megabytes with all its ids.
+BATCH_CHARACTERS = 1 << 22
 
 
 def encode_corpus(
@@ -54,6 +59,9 @@ class ByteCounter:
 
 
 def encode_documents(texts: Iterable[str], tokenizer: Tokenizer) -> Iterator[np.ndarray]:
-    """Each document as ids, the end-of-text token first."""
-    for text in texts:
-        yield np.array([tokenizer.end_of_text, *tokenizer.encode(text)], dtype=np.uint32)
+    """Each document as ids, the end-of-text token first; batches of them are encoded on all cores."""
+    for batch in in_batches(texts, BATCH_CHARACTERS):
+        encoded = tokenizer.encode_batch(batch)
+        ids = np.insert(encoded.ids, encoded.starts[:-1], tokenizer.end_of_text)
+        starts = encoded.starts + np.arange(len(encoded.starts))  # one end of text more before each document
+        yield from (ids[start:end] for start, end in pairwise(starts.tolist()))

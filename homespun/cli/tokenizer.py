@@ -120,10 +120,16 @@ def encode(
     invalid: Annotated[
         InvalidBytes, Parameter(help="what to do with bytes that are no UTF-8, without --jsonl")
     ] = "keep",
+    shards: Annotated[
+        Path | None, Parameter(help="write token shards for training into this new folder instead")
+    ] = None,
 ) -> None:
     from homespun.tokenizer.tokenizer import Tokenizer
 
     loaded = Tokenizer.load(tokenizer)
+    if shards:
+        write_shards([str(file) for file in files], loaded, shards)
+        return
     for name in special:
         loaded.special_id(name)
     for file, where in opened(files):
@@ -195,6 +201,26 @@ def beginning_of(source: str) -> str:
     if not size:
         raise HomespunError(f"{source}: no text to measure ({reason})")
     return "\n".join(texts)
+
+
+def write_shards(sources: list[str], tokenizer: "Tokenizer", out: Path) -> None:
+    """Read sources as for training, and write their tokens where a training run would look for them."""
+    from homespun.batches.encode_corpus import encode_corpus
+    from homespun.corpus.prepare import CorpusManifest, iterate_texts, prepare
+    from homespun.corpus.settings import CorpusConfig
+
+    if not sources:
+        raise UsageError("--shards needs files or folders of text")
+    refuse_existing(out)
+    reporter = choose_reporter()
+    with tempfile.TemporaryDirectory() as folder:
+        documents = Path(folder) / "corpus"
+        prepare(sources, documents, CorpusConfig())
+        total = sum(split.bytes for split in CorpusManifest.load(documents).splits.values())
+        with reporter.stage("encoding", total, "bytes") as stage:
+            encode_corpus(lambda split: iterate_texts(documents, split), tokenizer, out, stage.advance)
+    counts = {path.name: path.stat().st_size for path in sorted(out.iterdir())}
+    print(f"{out}: {', '.join(f'{name} {size:,} bytes' for name, size in counts.items())}")
 
 
 def encode_plain(tokenizer: "Tokenizer", raw: bytes, special: Sequence[str], invalid: InvalidBytes) -> list[int]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Characters (or bytes) after which the compiled path is worth loading, and worth compiling.
 WORTH_LOADING = 1 << 14
-WORTH_COMPILING = 1 << 24
+WORTH_COMPILING = 1 << 25
 # Characters for one thread at a time: enough to outweigh the start, few enough to share evenly.
 PER_THREAD = 1 << 20
 

@@ -11,6 +11,7 @@ Ids are the places in the sorted vocabulary; ``<|endoftext|>`` and ``<|unk|>`` c
 """
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -21,8 +22,10 @@ from typing import Any, ClassVar, Self
 
 from homespun.common.errors import DamagedFileError, HomespunError, UsageError
 from homespun.common.files import read_json, write_atomic
+from homespun.tokenizer.patterns import plain_expression
 from homespun.tokenizer.settings import LARGEST_VOCABULARY, check_whole_number
 from homespun.tokenizer.special import END_OF_TEXT, cut_at_special
+from homespun.tokenizer.split import CLASS_TEXT
 from homespun.tokenizer.storage import digest
 
 UNKNOWN = "<|unk|>"
@@ -193,7 +196,7 @@ class WordTokenizer(SimpleTokenizer):
     @staticmethod
     def split(text: str) -> list[str]:
         """Cut a text into words and punctuation marks; white space only divides them."""
-        return word_finder()(text)
+        return find_words(text)
 
     @staticmethod
     def join(parts: list[str]) -> str:
@@ -208,12 +211,15 @@ class WordTokenizer(SimpleTokenizer):
         return "".join(pieces)
 
 
-@cache
-def word_finder() -> Any:
-    """Return the function that finds all words; the module ``regex`` knows letters and marks of all scripts."""
-    import regex
+def find_words(text: str) -> list[str]:
+    """Return all words; like the split of ``split.py`` it finds them in a class text, where letters are a few signs."""
+    return [text[found.start() : found.end()] for found in word_expression().finditer(text.translate(CLASS_TEXT))]
 
-    return regex.compile(WORD_EXPRESSION).findall
+
+@cache
+def word_expression() -> re.Pattern[str]:
+    """Return WORD_EXPRESSION as the standard ``re`` takes it."""
+    return re.compile(plain_expression(WORD_EXPRESSION))
 
 
 def belong_together(left: str, right: str, quote_is_open: bool) -> bool:
@@ -225,7 +231,7 @@ def belong_together(left: str, right: str, quote_is_open: bool) -> bool:
 
 def stay_apart(left: str, right: str) -> bool:
     """Tell whether two neighbours written without a space are still two when they are cut again."""
-    return word_finder()(left + right) == [left, right]
+    return find_words(left + right) == [left, right]
 
 
 def has_surrogate(text: str) -> bool:

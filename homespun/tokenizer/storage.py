@@ -24,7 +24,7 @@ from homespun.tokenizer.vocabulary import Vocabulary
 
 FORMAT = "homespun-tokenizer"
 VERSION = 2
-# In version 1 the checksum was of the contents as canonical JSON, which takes longer to write than all the rest to read.
+# In version 1 the checksum was of the contents as canonical JSON; writing that took longer than reading all the rest.
 OLD_VERSION = 1
 UNSEALED = "0" * 64
 

@@ -27,7 +27,7 @@ from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.tokenizer.vocabulary import Pair, Vocabulary, make_vocabulary
 
 # Characters up to which the plain way is as soon there as the compiled one, which takes some seconds to compile.
-WORTH_COMPILING = 1 << 24
+WORTH_COMPILING = 1 << 25
 # Bytes that the plain way learns from at most, some ten seconds' worth: the rest of a larger text is sampled.
 PLAIN_SAMPLE = 32_000_000
 
