@@ -16,6 +16,7 @@ from itertools import chain
 
 from homespun.common.errors import HomespunError, UsageError
 from homespun.common.progress import Advance, ignore
+from homespun.tokenizer.clusters import cluster_merges, count_clusters
 from homespun.tokenizer.compiled.machine_code import NoMachineCode, is_ready, load_kernel
 from homespun.tokenizer.engine import compiled_is_allowed
 from homespun.tokenizer.patterns import DEFAULT_PATTERN
@@ -153,7 +154,7 @@ def learn(
 
 def kernels_for(pattern: str) -> tuple[str, ...]:
     """Return the names of the kernels that learning needs."""
-    return (f"count-{pattern}", "rehash", "add_counts", "lay_out", "learn", "move_pairs")
+    return (f"count-{pattern}", "rehash", "add_counts", "count_clusters", "lay_out", "learn", "move_pairs")
 
 
 def load_kernels(pattern: str) -> None:
@@ -186,6 +187,9 @@ def learn_plainly(
     budget = min(config.training_bytes or PLAIN_SAMPLE, PLAIN_SAMPLE)
     sample = sample_evenly(documents, budget, splitter)
     counts, dropped = count_pieces(map(text_of_bytes, sample.passages), splitter)
+    if keeps_marks(pattern, given):
+        clusters = count_clusters(counts)
+        given = tuple(cluster_merges(clusters, sum(counts.values()), number, config.minimum_frequency))
     merges = learn_merges(counts, number, config.minimum_frequency, advance, given)
     notes = []
     if dropped:
@@ -202,6 +206,11 @@ def learn_plainly(
         dropped,
         tuple(notes),
     )
+
+
+def keeps_marks(pattern: str, given: tuple[Pair, ...]) -> bool:
+    """Tell whether letters with marks are to be merged first: in our own pattern, unless a vocabulary is continued."""
+    return pattern == DEFAULT_PATTERN and not given
 
 
 class CountingReader:
@@ -243,6 +252,8 @@ def learn_compiled(
         seen = size
     counts = counter.counts()
     pieces, distinct, dropped = int(counts.sum()), len(counts), counter.dropped
+    if keeps_marks(pattern, given):
+        given = tuple(cluster_merges(counter.clusters(), pieces, number, config.minimum_frequency))
     learner = Learner(counter, number, config.minimum_frequency, given)
     del counter, counts
     merges = learner.learn(advance)

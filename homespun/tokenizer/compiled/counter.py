@@ -51,6 +51,31 @@ class PieceCounter:
             self.make_room()
         self.dropped += other.dropped
 
+    def clusters(self) -> dict[bytes, int]:
+        """Return how often each letter with marks behind it occurs in the pieces (see ``clusters.py``)."""
+        found = PieceCounter.__new__(PieceCounter)
+        found.work = np.zeros(field.FIELDS, np.int64)
+        found.work[field.UNICODE] = self.unicode_table.ctypes.data
+        found.set_slots(np.zeros((1 << FIRST_BITS) * field.SLOT, np.uint8), FIRST_BITS)
+        found.set_arena(np.empty(FIRST_ARENA, np.uint8))
+        load_kernel("count_clusters")(found.work.ctypes.data, self.slots.ctypes.data, self.bits, self.arena.ctypes.data)
+        return found.pieces()
+
+    def pieces(self) -> dict[bytes, int]:
+        """Return all pieces and their counts as Python objects; for tables that are small."""
+        words = self.slots.view(np.int64).reshape(-1, field.SLOT // 8)
+        rows = self.slots.reshape(-1, field.SLOT)
+        pieces = {}
+        for slot in np.flatnonzero(words[:, 1]):
+            high = int(words[slot, 1])
+            if high >= field.LONG:
+                first = int(rows[slot, 16:20].view(np.uint32)[0])
+                raw = self.arena[first : first + (high & ~field.LONG)].tobytes()
+            else:
+                raw = rows[slot, : high >> 56].tobytes()
+            pieces[raw] = int(words[slot, field.COUNT // 8])
+        return pieces
+
     def counts(self) -> Array:
         """Return the counts, one per taken slot (int64)."""
         words = self.slots.view(np.int64).reshape(-1, field.SLOT // 8)

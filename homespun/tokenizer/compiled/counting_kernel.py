@@ -1,4 +1,4 @@
-"""The kernels of counting: the pieces of a text -> how often each occurs; and the sum of two such tables.
+"""The kernels of counting: the pieces of a text -> how often each occurs; the sum of two such tables; and clusters.
 
 In: a workspace whose TEXT and SIZE are set, and a table of pieces. Out: DONE, and the counts in the table.
 The value of a slot is the place of a long piece's bytes in the arena (4 bytes), and at COUNT its number (8 bytes).
@@ -6,6 +6,7 @@ The value of a slot is the place of a long piece's bytes in the arena (4 bytes),
 
 from typing import Any
 
+from homespun.tokenizer.compiled.characters import is_letter, read
 from homespun.tokenizer.compiled.intrinsics import called, load_32, load_64, store_32, store_64
 from homespun.tokenizer.compiled.merging import copy_bytes
 from homespun.tokenizer.compiled.piece_table import (
@@ -36,6 +37,7 @@ from homespun.tokenizer.compiled.workspace import (
     TEXT,
     UNICODE,
 )
+from homespun.tokenizer.unicode_classes import JOINER, MARK
 
 
 @called
@@ -117,3 +119,53 @@ def add_counts(work, from_slots, from_bits, from_arena, least):
         number += 1
     put(work, PLACE, number)
     return status
+
+
+def count_clusters(work, from_slots, from_bits, from_arena):
+    """Count the letters with marks behind them in the pieces of another table; PLACE is the slot where it goes on."""
+    slots, bits, arena, table = get(work, SLOTS), get(work, BITS), get(work, ARENA), get(work, UNICODE)
+    for number in range(get(work, PLACE), 1 << from_bits):
+        source = from_slots + number * SLOT
+        high, counted = load_64(source + 8), load_64(source + COUNT)
+        if high == 0:
+            continue
+        size = high & ~LONG if high >= LONG else high >> 56
+        # The bytes of a short piece are its key.
+        piece = from_arena + load_32(source + VALUE) if high >= LONG else source
+        place = 0
+        while place < size:
+            end = cluster_end(piece, place, size, table)
+            if end > 0:
+                length = end - place
+                if length <= LONGEST_INLINE:
+                    low, cluster_high = short_key(piece, place, length, size)
+                    slot = find_short(low, cluster_high, slots, bits)
+                else:
+                    low, cluster_high = hash_bytes(piece, place, length), length | LONG
+                    slot = find_long(piece, place, length, low, slots, bits, arena)
+                if load_64(slot + 8) != 0:
+                    store_64(slot + COUNT, load_64(slot + COUNT) + counted)
+                elif not enter(work, slot, low, cluster_high, piece + place, length, counted):
+                    # There are some thousand in any language; of garbage that has more the rest does not matter.
+                    return DONE
+                place = end
+            else:
+                place -= end
+    return DONE
+
+
+@called
+def cluster_end(piece, place, size, table):
+    """The end of a letter with marks that begins here; or, negative, the place behind what is none."""
+    character = read(piece, place, size, table)
+    end = place + (character >> 8)
+    if not is_letter(character & 255):
+        return -end + place
+    only_letter = end
+    while end < size:
+        character = read(piece, end, size, table)
+        kind = character & 255
+        if kind != MARK and kind != JOINER:
+            break
+        end += character >> 8
+    return end if end > only_letter else -end + place

@@ -11,7 +11,7 @@ from homespun.common.progress import Advance, ignore
 from homespun.tokenizer.compiled import learning_fields as field
 from homespun.tokenizer.compiled.counter import PieceCounter
 from homespun.tokenizer.compiled.machine_code import load_kernel
-from homespun.tokenizer.compiled.workspace import DONE, SLOT
+from homespun.tokenizer.compiled.workspace import DONE, LONG, SLOT
 from homespun.tokenizer.settings import BYTES
 from homespun.tokenizer.vocabulary import Pair
 
@@ -54,7 +54,7 @@ class Learner:
         """Put the pieces of two bytes and more behind each other."""
         keys = counter.slots.view(np.int64).reshape(-1, SLOT // 8)[:, 1]
         keys = keys[keys != 0]
-        sizes = np.where(keys >= 1 << 62, keys & ~(1 << 62), keys >> 56)
+        sizes = np.where(keys >= LONG, keys & ~LONG, keys >> 56)
         sizes = sizes[sizes >= 2]
         places = int(sizes.sum()) + len(sizes) + 1
         self.tokens = np.empty(places, np.int32)

@@ -32,6 +32,7 @@ KERNELS = {
     "fill_pairs": ("merging", "fill_pairs", 5),
     "rehash": ("piece_table", "rehash", 4),
     "add_counts": ("counting_kernel", "add_counts", 5),
+    "count_clusters": ("counting_kernel", "count_clusters", 4),
     "lay_out": ("learning_kernel", "lay_out", 6),
     "learn": ("learning_kernel", "learn", 1),
     "move_pairs": ("learning_kernel", "move_pairs", 5),

@@ -19,11 +19,10 @@ from homespun.tokenizer.compiled.intrinsics import (
     shift_right,
     store_64,
 )
-from homespun.tokenizer.compiled.workspace import SLOT
+from homespun.tokenizer.compiled.workspace import LONG, SLOT
 
 VALUE = 16  # where in a slot the value stands
 LONGEST_INLINE = 15
-LONG = 1 << 62
 # Odd constants with their bits well mixed: the golden ratio, and one from the hash function splitmix64 (Steele 2014).
 MULTIPLIER = -7046029254386353131
 SECOND_MULTIPLIER = -4658895280553007687

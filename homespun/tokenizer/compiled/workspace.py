@@ -25,6 +25,8 @@ AHEAD, ITEM = 32, 40
 
 # Bytes of a slot of the table of pieces.
 SLOT = 32
+# In the second word of a slot: the piece is not in the slot but in the arena.
+LONG = 1 << 62
 # Where in a slot a table of counts has its count.
 COUNT = 24
 
