@@ -100,7 +100,7 @@ class Engine:
 
         from homespun.tokenizer.compiled.documents import in_batches
 
-        if threads <= 1 or len(texts) == 1:
+        if threads <= 1 or len(texts) <= 1:
             return self.encode_on_this_thread(texts)
         with ThreadPoolExecutor(threads) as pool:
             parts = list(pool.map(self.encode_on_this_thread, in_batches(texts, PER_THREAD)))

@@ -91,14 +91,40 @@ def published_ranks() -> dict[str, dict[bytes, int]]:
 
 WHITE = " \t\n\r\x0b\x0c\x85\u00a0\u1680\u2000\u2009\u2028\u2029\u202f\u205f\u3000"
 EMOJI = "👩\u200d🚀❤\ufe0f👍🏽1\ufe0f\u20e3🇩🇪😀"
-SCRIPTS = "aZéÉßǅʰ\u017f\u212aкЖαΩ字中ひ가ক্িাম\u0301א\u05bcทษ\u0e34\u200d\u200c'\u2019sStTlLvVeErRdDmM12٣৪½²Ⅷ𝟘_/-.€\x1c\x7f"
+SCRIPTS = "aZéÉßǅʰ\u017f\u212aкЖαΩ字中ひ가ক্িাম\u0301א\u05bcทษ\u0e34\u200d\u200c'\u2019sStTlLvVeErRdDmM"
+SCRIPTS += "12٣৪½²Ⅷ𝟘_/-.€\x1c\x7f"
 ASCII = "etaoinshrdluETAOIN  '_/.,-()=:;\"0123456789\n\t\r"
-WORDS = (
-    *(" the", " a", "don't", "WE'LL", "I'Ve", "it\u2019s", "'s", "'", "''", "\u017f", "'\u017f", "_x", " _y", "camelCase"),
-    *("1", "12", "123", "1234", "1234567", "\n", "\n\n", "\r\n", " \n ", "  ", "    ", "\t", "\u3000", "//", "/\n/", "!?"),
-    *(" ==", "): ", "{\n", "ক্ষ", "字", "Привет", "é", "e\u0301", "👩\u200d🚀", "\u200d", "x" * 31, "Y" * 33, "-" * 40),
-)
+WORDS = [
+    " the",
+    " a",
+    "don't",
+    "WE'LL",
+    "I'Ve",
+    "it\u2019s",
+    "'s",
+    "'",
+    "''",
+    "\u017f",
+    "'\u017f",
+    "_x",
+    " _y",
+    "camelCase",
+]
+WORDS += ["1", "12", "123", "1234", "1234567", "\n", "\n\n", "\r\n", " \n ", "  ", "    ", "\t", "\u3000", "//", "/\n/"]
+WORDS += ["!?", " ==", "): ", "{\n", "ক্ষ", "字", "Привет", "é", "e\u0301", "👩\u200d🚀", "x" * 31, "Y" * 33, "-" * 40]
 ALPHABETS: tuple[Sequence[str], ...] = (ASCII, WORDS, WHITE + "aB1.", EMOJI + " a", SCRIPTS, SCRIPTS + WHITE + ASCII)
+
+BROKEN = (
+    b"",
+    b"\xff",
+    b"\x80",
+    b"\xc2",
+    b"\xe2\x80",
+    b"\xed\xa0\x80",
+    b"\xf4\x90\x80\x80",
+    b"\xc0\xaf",
+    b"\xf0\x9f\x91",
+)
 
 
 def random_character(random: Random) -> str:
@@ -128,9 +154,7 @@ def random_bytes(random: Random, longest: int = 300) -> bytes:
     raw = bytearray(random_text(random, longest).encode())
     for _ in range(random.randint(1, 8)):
         place = random.randrange(len(raw) + 1)
-        raw[place : place + random.randrange(3)] = random.choice(
-            (b"", b"\xff", b"\xc2", b"\xe2\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc0\xaf", b"\xf0\x9f\x91", b"\x80")
-        )
+        raw[place : place + random.randrange(3)] = random.choice(BROKEN)
     return bytes(raw)
 
 

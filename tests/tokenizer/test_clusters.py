@@ -48,7 +48,7 @@ def test_frequent_clusters_are_merged_first_and_never_parted() -> None:
 def test_clusters_take_a_quarter_of_the_merges_at_most_and_no_rare_pair() -> None:
     clusters = count_clusters(count_pieces([BENGALI], Splitter("homespun"))[0])
     assert len(cluster_merges(clusters, 1000, 40, 2)) == 10
-    few = cluster_merges(clusters, 100_000, 1000, 2)
+    few = cluster_merges(clusters, 1_000_000, 1000, 2)
     everything = cluster_merges(clusters, 0, 1000, 2)
     assert few == everything[: len(few)]
     assert len(few) < len(everything)

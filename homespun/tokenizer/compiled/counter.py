@@ -1,7 +1,7 @@
 """Documents -> how often each distinct piece occurs, by the kernel of counting, on several threads.
 
 In: texts. Out: ``CountedPieces``, a hash table in two arrays. Memory is bounded: a table that would grow beyond
-``LAST_BITS`` forgets its rarest pieces, and says how many occurrences that were.
+``LAST_BITS``, or an arena beyond ``LAST_ARENA``, forgets the rarest pieces, and says how many occurrences that were.
 """
 
 from collections.abc import Iterable
@@ -17,12 +17,16 @@ from homespun.tokenizer.compiled.merge_tables import unicode_table
 
 # Slots of 32 bytes, half of which are used at most: 2 MB at first; 256 MB and 4 million pieces per thread in the end.
 FIRST_BITS, LAST_BITS = 16, 23
-FIRST_ARENA = 1 << 20
+FIRST_ARENA, LAST_ARENA = 1 << 20, 1 << 28
+# So few pieces are not dropped, however long: an arena for them may be larger.
+FEW = 64
 BATCH_CHARACTERS = 1 << 20
 
 
 class PieceCounter:
     """Counts on one thread."""
+
+    last_arena = LAST_ARENA
 
     def __init__(self, pattern: str, last_bits: int = LAST_BITS) -> None:
         """Load the kernel and start with no pieces."""
@@ -94,11 +98,12 @@ class PieceCounter:
 
     def make_room(self) -> None:
         """Enlarge what is full; at the limit drop the rarest pieces."""
-        if self.work[field.TAKEN] < self.work[field.MOST_TAKEN]:
+        taken = self.work[field.TAKEN]
+        if taken < self.work[field.MOST_TAKEN] and (len(self.arena) < self.last_arena or taken < FEW):
             larger = np.empty(2 * len(self.arena), np.uint8)
             larger[: self.work[field.ARENA_USED]] = self.arena[: self.work[field.ARENA_USED]]
             self.set_arena(larger)
-        elif self.bits < self.last_bits:
+        elif taken >= self.work[field.MOST_TAKEN] and self.bits < self.last_bits:
             old, old_bits = self.slots, self.bits
             self.set_slots(np.zeros((1 << old_bits + 1) * field.SLOT, np.uint8), old_bits + 1)
             load_kernel("rehash")(old.ctypes.data, old_bits, self.slots.ctypes.data, self.bits)
