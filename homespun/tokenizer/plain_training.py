@@ -71,6 +71,7 @@ def learn_merges(
     text = LinkedText(piece_counts)
     for left, right in given:
         text.merge(left << SHIFT | right, BYTES + len(text.merges))
+        advance(1)
     # The most frequent pair on top. Counts only fall once a pair is in the heap, as a new adjacency always has the
     # newest token in it. So an entry that is out of date stands too high, and is put back when it comes up.
     heap = [(-count, pair) for pair, count in text.pair_counts.items() if count >= minimum_frequency]
