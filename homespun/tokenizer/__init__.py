@@ -10,6 +10,7 @@ In reading order:
 - ``vocabulary``: pattern, merges, special tokens and public ids, checked: what a tokenizer is made of.
 - ``encoding`` and ``plain_encoder``: one piece -> ids, by the rank of the merges; a text -> ids.
 - ``sampling`` and ``plain_training``: documents -> counted pieces -> merges, in bounded memory.
+- ``clusters``: letters with their marks, merged before anything else.
 - ``compiled``: the same once more, as machine code; begin with its ``__init__``.
 - ``engine`` and ``training``: which of the two paths encodes, and which one learns.
 - ``tokenizer``: the class ``Tokenizer``, which joins all of it; ``spans``: which characters a token stands for.

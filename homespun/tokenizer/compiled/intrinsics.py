@@ -121,7 +121,8 @@ blanks_64 = in_range(ord(" "), 1, 64)
 apostrophes_64 = in_range(ord("'"), 1, 64)
 slashes_64 = in_range(ord("/"), 1, 64)
 underscores_64 = in_range(ord("_"), 1, 64)
-wide_64 = in_range(0x80, 0x80, 64)  # not ASCII
+continuations_64 = in_range(0x80, 0x40, 64)  # the later bytes of a character beyond ASCII
+leads_64 = in_range(0xC0, 0x40, 64)  # its first one
 leading_zeros = instruction(lambda builder, value: builder.ctlz(value, ir.Constant(ir.IntType(1), 0)), 1)
 trailing_zeros = instruction(lambda builder, value: builder.cttz(value, ir.Constant(ir.IntType(1), 0)), 1)
 # Begin to bring the memory at an address near; it is not waited for.

@@ -5,7 +5,7 @@ certainly begin; 0 where the state machine of ``splitting.py`` has to look.
 
 Each class of ASCII characters is a mask, and "a letter behind something that is none" is an and of two of them, shifted
 (the idea of simdjson: Langdale and Lemire 2019). Only what a few neighbours decide is answered. The mask ends before
-the first place where more is needed: characters that are not ASCII, contractions, long numbers, some white space.
+the first place where more is needed: characters beyond ASCII, contractions, long numbers, some white space.
 """
 
 from typing import Any
@@ -15,18 +15,19 @@ from homespun.tokenizer.compiled.intrinsics import (
     apostrophes_64,
     blanks_64,
     capitals_64,
+    continuations_64,
     controls_64,
     digits_64,
     feeds_64,
     inlined,
     leading_zeros,
+    leads_64,
     letters_64,
     returns_64,
     shift_right,
     slashes_64,
     trailing_zeros,
     underscores_64,
-    wide_64,
 )
 
 WINDOW = 64
@@ -59,8 +60,11 @@ def certain(starts, limit):
 
 @inlined
 def before_wide(text):
-    """The limit that characters beyond ASCII set; before them white space may leave its last character to them."""
-    return first_place(wide_64(text)) - 1
+    """The limit that characters beyond ASCII set; before them white space may leave its last character to them.
+
+    They begin with a lead byte and a continuation byte. Any other byte beyond ASCII is invalid, which counts as a symbol.
+    """
+    return first_place(leads_64(text) & precedes(continuations_64(text))) - 1
 
 
 @inlined
@@ -75,7 +79,7 @@ def long_numbers(digits, most):
 def gpt2_starts(text):
     letters, digits, blanks = letters_64(text), digits_64(text), blanks_64(text)
     white = blanks | controls_64(text)
-    symbols = ~(letters | digits | white | wide_64(text))
+    symbols = ~(letters | digits | white)
     changes = (letters & ~follows(letters)) | (digits & ~follows(digits)) | (symbols & ~follows(symbols))
     starts = (changes & ~follows(blanks)) | (white & ~follows(white)) | (white & ~precedes(white))
     contractions = apostrophes_64(text) & ~follows(symbols | blanks) & precedes(letters)
@@ -91,7 +95,7 @@ def make_gpt4_starts(most_digits: int, cased: bool) -> Any:
         newlines = feeds_64(text) | returns_64(text)
         spaces = blanks | (controls_64(text) & ~newlines)
         white = spaces | newlines
-        symbols = ~(letters | digits | white | wide_64(text))
+        symbols = ~(letters | digits | white)
         symbol_starts = symbols & ~follows(symbols) & ~follows(blanks)
         # A symbol that begins a piece, or any space, takes the letters behind it into its piece.
         starts = letters & ~follows(letters | spaces | symbol_starts)
@@ -128,7 +132,7 @@ def homespun_starts(text):
     letters, digits, blanks = letters_64(text), digits_64(text), blanks_64(text)
     newlines = feeds_64(text) | returns_64(text)
     spaces = blanks | (controls_64(text) & ~newlines)
-    symbols = ~(letters | digits | spaces | newlines | wide_64(text))
+    symbols = ~(letters | digits | spaces | newlines)
     # A single blank, and an underscore that begins a piece, belong to what follows.
     single = blanks & ~follows(spaces)
     underscores = underscores_64(text) & ~follows(symbols | single)

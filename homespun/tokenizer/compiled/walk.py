@@ -23,8 +23,9 @@ from homespun.tokenizer.compiled.starts import WINDOW, make_starts
 from homespun.tokenizer.compiled.workspace import BASE, DOCUMENT, DOCUMENTS, ENDS, PLACE, RUN_END, SIZE, TEXT
 
 PER_GROUP = 3
-# The bits of eight bytes that say that one of them is not ASCII: no window is worth looking at then.
-WIDE = -0x7F7F7F7F7F7F7F80
+# A byte whose two highest bits are set begins a character beyond ASCII. Where one of the first two bytes does, no window
+# is worth looking at.
+LEADS = 0x8080
 
 
 @inlined
@@ -94,9 +95,11 @@ def make_step(pattern: str) -> Any:
 
     @inlined
     def step(text, start, size, table, run_end, window, starts):
-        if starts == 0 and run_end <= start and start + WINDOW <= size and load_64(text + start) & WIDE == 0:
-            window = start
-            starts = starts_of(text + start)
+        if starts == 0 and run_end <= start and start + WINDOW <= size:
+            first_bytes = load_64(text + start)
+            if first_bytes & (first_bytes << 1) & LEADS == 0:
+                window = start
+                starts = starts_of(text + start)
         if starts != 0:
             return window + trailing_zeros(starts), run_end, window, without_lowest_bit(starts)
         if groups_digits:
