@@ -88,7 +88,7 @@ class Engine:
         try:
             self.give_back(self.take())
         except NoMachineCode as error:
-            print(f"homespun: the tokenizer runs in plain Python, about 30 times slower: {error}", file=sys.stderr)
+            print(f"homespun: the tokenizer runs in plain Python, which is many times slower: {error}", file=sys.stderr)
             self.compiled_works = False
         return self.compiled_works
 

@@ -1,7 +1,7 @@
 """Byte-pair encoding as the book explains it: the shortest trainer and encoder that are right.
 
 In: counted pieces. Out: merges; and piece -> ids. Nothing here is fast: every merge counts all pairs again.
-It is the oracle: ``training.py`` and ``encoding.py`` must give exactly what this file gives.
+It is the oracle: ``plain_training.py`` and ``encoding.py`` must give exactly what this file gives.
 
 Source: Sennrich, Haddow and Birch 2016, *Neural Machine Translation of Rare Words with Subword Units*, algorithm 1;
 over bytes since GPT-2 (2019); compare Karpathy's minbpe. Left out: splitting, special tokens, files.

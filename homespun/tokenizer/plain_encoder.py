@@ -1,6 +1,6 @@
 """Text -> ids in plain Python: splits, then encodes each distinct piece once. Exact, and at hand without any waiting.
 
-In: text. Out: public ids. The compiled encoder gives the same ids twenty to fifty times as fast, and costs some
+In: text. Out: public ids. The compiled encoder gives the same ids many times as fast, and costs some
 seconds once in the life of an installation.
 """
 

@@ -1,6 +1,6 @@
 """UTF-8 -> characters and their classes, byte by byte and checked.
 
-In: the address of a text, a place in it, its size, and the Unicode table of ``machine.py``.
+In: the address of a text, a place in it, its size, and the Unicode table of ``merge_tables.py``.
 Out: ``class | length << 8``. A byte that begins no valid character is OTHER and has length 1, which is how the
 plain path sees it too (PEP 383 escapes). Which byte sequences are valid: Unicode 16, table 3-7.
 

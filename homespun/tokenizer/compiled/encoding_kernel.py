@@ -133,7 +133,7 @@ def make_encode(pattern: str) -> Any:
                     count += number_of_ids
                 item += ITEM
             if number == 0:
-                # A piece too long to be remembered.
+                # A piece too long to be encoded at once.
                 end, next_run_end, _, _ = step(text, place, size, get(work, UNICODE), run_end, 0, 0)
                 new_count = encode_long(work, place, end - place, out, count)
                 if new_count < 0:

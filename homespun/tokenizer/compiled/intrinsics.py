@@ -2,7 +2,7 @@
 
 In and out: ``address``, ``value`` and ``mask`` are int64. ``numba.extending.intrinsic`` lets Python name the LLVM
 instructions themselves, so machine code of this kind needs no compiler on the user's machine. Nothing is checked:
-callers stay inside the buffers that ``compiled/machine.py`` handed over.
+callers stay inside the buffers that ``encoder.py``, ``counter.py`` and ``learner.py`` hand over.
 
 Importing this file imports numba (0.4 s); it happens only when something has to be compiled.
 """

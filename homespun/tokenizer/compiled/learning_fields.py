@@ -15,5 +15,5 @@ GIVEN = 21
 LEARN_FIELDS = 22
 
 # An entry of the table of pairs: key, count, where its places begin in SEEN and how many they are; during the pass that
-# makes a pair, its number instead. The free bytes keep it in one cache line.
+# makes a pair, its number instead. The free bytes make it half a cache line.
 ENTRY, ENTRY_COUNT, ENTRY_FIRST, ENTRY_LINKS = 32, 8, 16, 20

@@ -14,6 +14,7 @@ import hashlib
 import importlib
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -37,6 +38,8 @@ KERNELS = {
     "learn": ("learning_kernel", "learn", 1),
     "move_pairs": ("learning_kernel", "move_pairs", 5),
 }
+# Machine code of another version of homespun may still be in use for so long.
+DAYS_KEPT = 60
 # All that LLVM may call by itself in code that calls nothing.
 LINKED = {"memcpy", "memmove", "memset"}
 
@@ -129,7 +132,7 @@ def fingerprint() -> str:
 
     digest = hashlib.sha256()
     here = Path(__file__).parent
-    for path in [*sorted(here.glob("*.py")), here.parent / "unicode_classes.py"]:
+    for path in [*sorted(here.glob("[!_]*.py")), here.parent / "unicode_classes.py"]:
         digest.update(path.read_bytes())
     parts = (llvm.llvm_version_info, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten(), sys.platform)
     digest.update(repr(parts).encode())
@@ -163,13 +166,22 @@ def write_code(path: Path, code: bytes) -> None:
 
     with suppress(OSError):
         write_atomic(path, hashlib.sha256(code).digest() + code)
+        remove_unused(path.parent)
+
+
+def remove_unused(folder: Path) -> None:
+    """Remove machine code of other versions that was made long ago."""
+    for path in folder.glob("*.o"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > DAYS_KEPT * 86_400 and not path.stem.endswith(fingerprint()):
+                path.unlink()
 
 
 def compile_once(name: str, path: Path) -> bytes:
     """Compile while other processes that want the same wait for it."""
     with suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with lock(path.with_suffix(".lock")):
+    with lock(path.with_name(f"{name}.lock")):
         code = read_code(path)
         if code is None:
             announce(name)

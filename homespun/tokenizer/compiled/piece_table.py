@@ -3,7 +3,7 @@
 In: a piece (address and length), the table (``slots``, ``bits``) and the ``arena`` that holds the bytes of long pieces.
 Out: the address of the piece's slot, whose first two words the caller compares or fills.
 
-A slot is 32 bytes: two words of key, two of value, so that a look-up touches one cache line. A piece of at most 15
+A slot is 32 bytes that stand together, half a cache line: two words of key, two of value. A piece of at most 15
 bytes is its own key: its bytes, zeros, and its length in the last byte. Of a longer one the key is a hash and the
 length with ``LONG`` set; the first 4 bytes of the value say where in the arena its bytes are, to be compared.
 The second word of a free slot is 0. Slots are found by linear probing; callers keep the table at most half full.

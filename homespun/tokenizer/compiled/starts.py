@@ -62,7 +62,7 @@ def certain(starts, limit):
 def before_wide(text):
     """The limit that characters beyond ASCII set; before them white space may leave its last character to them.
 
-    They begin with a lead byte and a continuation byte. Any other byte beyond ASCII is invalid, which counts as a symbol.
+    They begin with a lead byte and a continuation byte. Other bytes beyond ASCII are invalid and count as symbols.
     """
     return first_place(leads_64(text) & precedes(continuations_64(text))) - 1
 

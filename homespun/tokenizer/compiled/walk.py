@@ -23,8 +23,8 @@ from homespun.tokenizer.compiled.starts import WINDOW, make_starts
 from homespun.tokenizer.compiled.workspace import BASE, DOCUMENT, DOCUMENTS, ENDS, PLACE, RUN_END, SIZE, TEXT
 
 PER_GROUP = 3
-# A byte whose two highest bits are set begins a character beyond ASCII. Where one of the first two bytes does, no window
-# is worth looking at.
+# A byte whose two highest bits are set begins a character beyond ASCII. Where one of the first two bytes does, no
+# window is worth looking at.
 LEADS = 0x8080
 
 

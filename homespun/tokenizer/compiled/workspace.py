@@ -43,7 +43,7 @@ CHUNK = 64
 LONGEST_REPAIR = 1024
 SCRATCH_BYTES = 16 * LONGEST_REPAIR
 BUFFER_BYTES = 8 * LONGEST_REPAIR
-# Bytes of HEAP for each byte of a piece.
-HEAP_PER_BYTE = 24
+# Bytes of HEAP for each byte of a piece: three int32 of the linked list, and two entries of the heap.
+HEAP_PER_BYTE = 28
 # The largest number of tokens: a pair and its token share one 64-bit word.
 TOKEN_BITS = 20
