@@ -115,6 +115,19 @@ def test_texts_of_every_length_about_the_sizes_of_vectors(pair: SplitPair) -> No
             same(pair, "".join(random.choices(alphabet, k=size)).encode()[:size])
 
 
+def test_characters_beyond_ascii_at_every_place_of_a_window(pair: SplitPair) -> None:
+    tails = [
+        f"{white}{wide}{end}"
+        for white in (" ", "  ", "\n", "\n ", "\r  ", " \n  ", "-\n ", "'", "a'", "1 ", "_", "/\n")
+        for wide in "\u3000\u0661\u2019é\u017f\u0301€"
+        for end in ("", "\n", " \r", "s", "  a")
+    ]
+    for tail in tails:
+        for place in (0, 5, *range(54, 67)):
+            same(pair, "a" * place + tail + "b" * 70)
+            same(pair, "a" * place + tail)
+
+
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_nothing_is_read_behind_the_text(pattern: str) -> None:
     random = Random(4)

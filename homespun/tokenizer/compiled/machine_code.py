@@ -162,9 +162,10 @@ def read_code(path: Path) -> bytes | None:
 
 def write_code(path: Path, code: bytes) -> None:
     """Keep machine code; where nothing can be written, each process compiles for itself."""
+    from homespun.common.errors import HomespunError
     from homespun.common.files import write_atomic
 
-    with suppress(OSError):
+    with suppress(OSError, HomespunError):
         write_atomic(path, hashlib.sha256(code).digest() + code)
         remove_unused(path.parent)
 

@@ -31,6 +31,7 @@ from homespun.tokenizer.compiled.intrinsics import (
 )
 
 WINDOW = 64
+LAST_PLACE = -(1 << 63)
 
 
 @inlined
@@ -59,12 +60,19 @@ def certain(starts, limit):
 
 
 @inlined
-def before_wide(text):
-    """The limit that characters beyond ASCII set; before them white space may leave its last character to them.
+def wide_characters(text):
+    """Where characters beyond ASCII begin, by a lead byte and a continuation byte.
 
-    They begin with a lead byte and a continuation byte. Other bytes beyond ASCII are invalid and count as symbols.
+    Other bytes beyond ASCII are invalid and count as symbols. What follows the last byte of the window is not seen: a
+    lead byte there may begin a character.
     """
-    return first_place(leads_64(text) & precedes(continuations_64(text))) - 1
+    return leads_64(text) & (precedes(continuations_64(text)) | LAST_PLACE)
+
+
+@inlined
+def before(wide):
+    """The limit that characters beyond ASCII set; before them white space may leave its last character to them."""
+    return first_place(wide) - 1
 
 
 @inlined
@@ -83,7 +91,7 @@ def gpt2_starts(text):
     changes = (letters & ~follows(letters)) | (digits & ~follows(digits)) | (symbols & ~follows(symbols))
     starts = (changes & ~follows(blanks)) | (white & ~follows(white)) | (white & ~precedes(white))
     contractions = apostrophes_64(text) & ~follows(symbols | blanks) & precedes(letters)
-    return certain(starts, min(before_wide(text), first_place(contractions) + 1))
+    return certain(starts, min(before(wide_characters(text)), first_place(contractions) + 1))
 
 
 def make_gpt4_starts(most_digits: int, cased: bool) -> Any:
@@ -109,11 +117,12 @@ def make_gpt4_starts(most_digits: int, cased: bool) -> Any:
         # White space goes up to its last newline; what follows is white space of its own, and leaves its last one.
         behind_newlines = spaces & follows(newlines)
         starts |= (white & ~follows(white) & ~taken_newlines) | (spaces & ~precedes(white)) | behind_newlines
-        limit = before_wide(text)
+        wide = wide_characters(text)
+        limit = before(wide)
         # White space behind a newline that runs into another newline, or out of sight: was it the last one?
         if behind_newlines != 0:
             limit = min(limit, WINDOW - leading_zeros(~spaces))
-            if (add(spaces, behind_newlines) & ~spaces & newlines) != 0:
+            if (add(spaces, behind_newlines) & ~spaces & (newlines | wide)) != 0:
                 limit = min(limit, first_place(behind_newlines))
         limit = min(limit, first_place(long_numbers(digits, most_digits)) + 1)
         apostrophes = apostrophes_64(text)
@@ -140,7 +149,7 @@ def homespun_starts(text):
     starts |= (symbols & ~follows(symbols | single)) | (digits & ~follows(digits))
     starts |= (spaces & ~follows(spaces)) | (newlines & ~follows(newlines))
     contractions = apostrophes_64(text) & (follows(letters) | 1) & precedes(letters)
-    limit = min(before_wide(text), first_place(long_numbers(digits, 3)) + 1)
+    limit = min(before(wide_characters(text)), first_place(long_numbers(digits, 3)) + 1)
     return certain(starts, min(limit, first_place(contractions) + 1))
 
 
