@@ -65,6 +65,7 @@ class Encoder:
         work[field.PAIRS], work[field.PAIR_BITS] = tables.pairs.ctypes.data, tables.pair_bits
         work[field.BYTE_PAIRS] = tables.byte_pairs.ctypes.data
         work[field.PUBLIC_IDS] = tables.public_ids.ctypes.data
+        work[field.FIRST_SAME] = tables.first_same
         work[field.LENGTHS] = tables.lengths.ctypes.data
         work[field.COLLECTED] = self.collected.ctypes.data
         work[field.SCRATCH], work[field.BUFFERS] = self.scratch.ctypes.data, self.buffers.ctypes.data

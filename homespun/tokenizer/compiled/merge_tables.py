@@ -26,6 +26,7 @@ class MergeTables:
     pair_bits: int
     byte_pairs: Array  # int32 (65536,): the token of two bytes
     public_ids: Array  # int32
+    first_same: int  # from this token on the public ids are the tokens themselves
     lengths: Array  # int32: bytes of each public id
     unicode_table: Array  # uint8, see characters.py
 
@@ -44,7 +45,9 @@ def make_merge_tables(vocabulary: Vocabulary) -> MergeTables:
     lengths = np.zeros(int(public_ids.max()) + 1, np.int32)
     lengths[public_ids] = np.fromiter(map(len, vocabulary.learned_bytes), np.int32, len(public_ids))
     assert len(public_ids) <= 1 << TOKEN_BITS
-    return MergeTables(pairs, bits, byte_pairs, public_ids, lengths, unicode_table())
+    different = np.flatnonzero(public_ids != np.arange(len(public_ids)))
+    first_same = int(different[-1]) + 1 if len(different) else 0
+    return MergeTables(pairs, bits, byte_pairs, public_ids, first_same, lengths, unicode_table())
 
 
 def unicode_table() -> Array:

@@ -18,6 +18,7 @@ from homespun.tokenizer.compiled.intrinsics import (
     load_32,
     load_64,
     multiply,
+    prefetch,
     shift_right,
     store_8,
     store_32,
@@ -43,6 +44,7 @@ from homespun.tokenizer.compiled.workspace import (
     BUFFERS,
     BYTE_PAIRS,
     CHUNK,
+    FIRST_SAME,
     HEAP,
     HEAP_PER_BYTE,
     HEAP_SIZE,
@@ -94,6 +96,14 @@ def token_of_pair(left, right, pairs, bits):
         number = (number + 1) & mask
 
 
+@inlined
+def call_pair_near(left, right, pairs, bits):
+    """Begin to fetch what ``token_of_pair`` will look at."""
+    hashed = multiply(left << TOKEN_BITS | right, MULTIPLIER)
+    prefetch(pairs + (8 << bits) + shift_right(hashed, 66 - bits))
+    prefetch(pairs + 8 * shift_right(hashed, 64 - bits))
+
+
 @called
 def fill_pairs(merges, number, first, pairs, bits):
     """Enter ``number`` merges, two int32 each, of which the i-th makes the token ``first + i``."""
@@ -130,6 +140,11 @@ def merge_short(text, length, tokens, ranks, pairs, bits, byte_pairs):
                 best, at = rank, place
         if best == NO_TOKEN:
             break
+        # The new neighbours are looked up after the rest has moved up; memory works meanwhile.
+        if at > 0:
+            call_pair_near(load_32(tokens + 4 * at - 4), best, pairs, bits)
+        if at + 2 < count:
+            call_pair_near(best, load_32(tokens + 4 * at + 8), pairs, bits)
         count -= 1
         store_32(tokens + 4 * at, best)
         for place in range(at + 1, count):
@@ -148,9 +163,11 @@ def merge_to_public(work, text, length):
     scratch = get(work, SCRATCH)
     ranks = scratch + SCRATCH_BYTES // 2
     count = merge_short(text, length, scratch, ranks, get(work, PAIRS), get(work, PAIR_BITS), get(work, BYTE_PAIRS))
-    public = get(work, PUBLIC_IDS)
+    public, first_same = get(work, PUBLIC_IDS), get(work, FIRST_SAME)
     for place in range(count):
-        store_32(scratch + 4 * place, load_32(public + 4 * load_32(scratch + 4 * place)))
+        token = load_32(scratch + 4 * place)
+        if token < first_same:
+            store_32(scratch + 4 * place, load_32(public + 4 * token))
     return count
 
 

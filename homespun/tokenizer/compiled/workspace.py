@@ -20,7 +20,9 @@ SCRATCH, BUFFERS, HEAP, HEAP_SIZE, WANTS_ROOM = range(19, 24)
 BASE, ENDS, DOCUMENTS, DOCUMENT, BORDERS = range(24, 29)
 # Room for AHEAD pieces, of ITEM bytes each, that were found but not yet looked up.
 COLLECTED = 29
-FIELDS = 30
+# From this token on the public ids are the tokens themselves.
+FIRST_SAME = 30
+FIELDS = 31
 AHEAD, ITEM = 32, 40
 
 # Bytes of a slot of the table of pieces.
