@@ -10,8 +10,8 @@ ready. The documents stream through: what is held is the table of their distinct
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from homespun.common.errors import HomespunError, UsageError
@@ -49,6 +49,25 @@ class TrainingReport:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What is to be learned: ``number`` merges, of which the ``given`` ones come first."""
+
+    pattern: str
+    number: int
+    given: tuple[Pair, ...]
+    config: TokenizerConfig
+
+    def with_clusters(self, clusters: Mapping[bytes, int], pieces: int) -> "Wanted":
+        """Return the same with the merges of letters and their marks as the given ones."""
+        found = cluster_merges(clusters, pieces, self.number, self.config.minimum_frequency)
+        return replace(self, given=tuple(found))
+
+    def keeps_marks(self) -> bool:
+        """Tell whether letters with marks come first: in our own pattern, unless a vocabulary is continued."""
+        return self.pattern == DEFAULT_PATTERN and not self.given
+
+
+@dataclass(frozen=True)
 class Learned:
     """What either way found."""
 
@@ -81,7 +100,7 @@ def train_tokenizer(
             f"tokenizer.vocabulary_size {config.vocabulary_size}: the vocabulary to continue has "
             f"{BYTES + len(given) + others} tokens with the new special ones; ask for more"
         )
-    learned = learn(documents, config, pattern, number, given, advance)
+    learned = learn(documents, Wanted(pattern, number, given, config), advance)
     if learned.bytes_seen == 0:
         raise HomespunError("there is no text to learn a vocabulary from: every document is empty; give other sources")
     vocabulary = continued(start, learned.merges, names) if start else make_vocabulary(pattern, learned.merges, names)
@@ -127,29 +146,22 @@ def continued(start: Vocabulary, merges: list[Pair], names: list[str]) -> Vocabu
     )
 
 
-def learn(
-    documents: Iterable[str],
-    config: TokenizerConfig,
-    pattern: str,
-    number: int,
-    given: tuple[Pair, ...],
-    advance: Advance,
-) -> Learned:
-    """Learn ``number`` merges, the ``given`` ones included, in the way that is sooner done."""
+def learn(documents: Iterable[str], wanted: Wanted, advance: Advance) -> Learned:
+    """Learn in the way that is sooner done."""
     if compiled_is_allowed():
-        is_worth_it = all(map(is_ready, kernels_for(pattern)))
+        is_worth_it = all(map(is_ready, kernels_for(wanted.pattern)))
         if not is_worth_it:
             beginning, rest = look_ahead(documents, WORTH_COMPILING)
             documents = chain(beginning, rest)
             is_worth_it = sum(map(len, beginning)) >= WORTH_COMPILING
         if is_worth_it:
             try:
-                load_kernels(pattern)
+                load_kernels(wanted.pattern)
             except NoMachineCode as error:
                 print(f"homespun: the tokenizer is learned in plain Python: {error}", file=sys.stderr)
             else:
-                return learn_compiled(documents, config, pattern, number, given, advance)
-    return learn_plainly(documents, config, pattern, number, given, advance)
+                return learn_compiled(documents, wanted, advance)
+    return learn_plainly(documents, wanted, advance)
 
 
 def kernels_for(pattern: str) -> tuple[str, ...]:
@@ -174,27 +186,19 @@ def look_ahead(documents: Iterable[str], characters: int) -> tuple[list[str], It
     return beginning, stream
 
 
-def learn_plainly(
-    documents: Iterable[str],
-    config: TokenizerConfig,
-    pattern: str,
-    number: int,
-    given: tuple[Pair, ...],
-    advance: Advance,
-) -> Learned:
+def learn_plainly(documents: Iterable[str], wanted: Wanted, advance: Advance) -> Learned:
     """Learn in plain Python, from a sample if there is much text."""
-    splitter = Splitter(pattern)
-    budget = min(config.training_bytes or PLAIN_SAMPLE, PLAIN_SAMPLE)
+    splitter = Splitter(wanted.pattern)
+    budget = min(wanted.config.training_bytes or PLAIN_SAMPLE, PLAIN_SAMPLE)
     sample = sample_evenly(documents, budget, splitter)
     counts, dropped = count_pieces(map(text_of_bytes, sample.passages), splitter)
-    if keeps_marks(pattern, given):
-        clusters = count_clusters(counts)
-        given = tuple(cluster_merges(clusters, sum(counts.values()), number, config.minimum_frequency))
-    merges = learn_merges(counts, number, config.minimum_frequency, advance, given)
+    if wanted.keeps_marks():
+        wanted = wanted.with_clusters(count_clusters(counts), sum(counts.values()))
+    merges = learn_merges(counts, wanted.number, wanted.config.minimum_frequency, advance, wanted.given)
     notes = []
     if dropped:
         notes.append(f"more than {LARGEST_TABLE:,} distinct pieces: {dropped:,} rare ones were not counted")
-    if sample.bytes_kept < sample.bytes_seen and budget != config.training_bytes:
+    if sample.bytes_kept < sample.bytes_seen and budget != wanted.config.training_bytes:
         notes.append(f"learned from an even sample of {budget:,} bytes: plain Python is slow")
     return Learned(
         merges,
@@ -206,11 +210,6 @@ def learn_plainly(
         dropped,
         tuple(notes),
     )
-
-
-def keeps_marks(pattern: str, given: tuple[Pair, ...]) -> bool:
-    """Tell whether letters with marks are to be merged first: in our own pattern, unless a vocabulary is continued."""
-    return pattern == DEFAULT_PATTERN and not given
 
 
 class CountingReader:
@@ -228,33 +227,26 @@ class CountingReader:
             yield document
 
 
-def learn_compiled(
-    documents: Iterable[str],
-    config: TokenizerConfig,
-    pattern: str,
-    number: int,
-    given: tuple[Pair, ...],
-    advance: Advance,
-) -> Learned:
+def learn_compiled(documents: Iterable[str], wanted: Wanted, advance: Advance) -> Learned:
     """Learn with the kernels."""
     from homespun.tokenizer.compiled.counter import count_pieces_compiled
     from homespun.tokenizer.compiled.learner import Learner
 
     reader = CountingReader(documents)
-    threads = config.threads or os.cpu_count() or 1
+    threads = wanted.config.threads or os.cpu_count() or 1
     seen = 0
-    if config.training_bytes:
-        sample = sample_evenly(reader, config.training_bytes, Splitter(pattern))
-        counter, size = count_pieces_compiled(map(text_of_bytes, sample.passages), pattern, threads)
+    if wanted.config.training_bytes:
+        sample = sample_evenly(reader, wanted.config.training_bytes, Splitter(wanted.pattern))
+        counter, size = count_pieces_compiled(map(text_of_bytes, sample.passages), wanted.pattern, threads)
         seen = sample.bytes_seen
     else:
-        counter, size = count_pieces_compiled(reader, pattern, threads)
+        counter, size = count_pieces_compiled(reader, wanted.pattern, threads)
         seen = size
     counts = counter.counts()
     pieces, distinct, dropped = int(counts.sum()), len(counts), counter.dropped
-    if keeps_marks(pattern, given):
-        given = tuple(cluster_merges(counter.clusters(), pieces, number, config.minimum_frequency))
-    learner = Learner(counter, number, config.minimum_frequency, given)
+    if wanted.keeps_marks():
+        wanted = wanted.with_clusters(counter.clusters(), pieces)
+    learner = Learner(counter, wanted.number, wanted.config.minimum_frequency, wanted.given)
     del counter, counts
     merges = learner.learn(advance)
     notes = (f"too many distinct pieces: {dropped:,} rare ones were not counted",) if dropped else ()

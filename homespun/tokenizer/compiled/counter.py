@@ -13,7 +13,7 @@ from homespun.common.progress import Advance, ignore
 from homespun.tokenizer.compiled import workspace as field
 from homespun.tokenizer.compiled.documents import Array, Batch, in_batches, make_batch
 from homespun.tokenizer.compiled.machine_code import load_kernel
-from homespun.tokenizer.compiled.merge_tables import unicode_table
+from homespun.tokenizer.compiled.piece_memory import PieceMemory
 
 # Slots of 32 bytes, half of which are used at most: 2 MB at first; 256 MB and 4 million pieces per thread in the end.
 FIRST_BITS, LAST_BITS = 16, 23
@@ -23,21 +23,17 @@ FEW = 64
 BATCH_CHARACTERS = 1 << 20
 
 
-class PieceCounter:
+class PieceCounter(PieceMemory):
     """Counts on one thread."""
 
     last_arena = LAST_ARENA
 
     def __init__(self, pattern: str, last_bits: int = LAST_BITS) -> None:
         """Load the kernel and start with no pieces."""
+        super().__init__(FIRST_BITS, FIRST_ARENA)
         self.kernel = load_kernel(f"count-{pattern}")
         self.last_bits = last_bits
-        self.work = np.zeros(field.FIELDS, np.int64)
-        self.unicode_table = unicode_table()
-        self.work[field.UNICODE] = self.unicode_table.ctypes.data
         self.dropped = 0
-        self.set_slots(np.zeros((1 << FIRST_BITS) * field.SLOT, np.uint8), FIRST_BITS)
-        self.set_arena(np.empty(FIRST_ARENA, np.uint8))
 
     def count(self, batch: Batch) -> int:
         """Count the pieces of a batch; return its bytes."""
@@ -57,56 +53,22 @@ class PieceCounter:
 
     def clusters(self) -> dict[bytes, int]:
         """Return how often each letter with marks behind it occurs in the pieces (see ``clusters.py``)."""
-        found = PieceCounter.__new__(PieceCounter)
-        found.work = np.zeros(field.FIELDS, np.int64)
-        found.work[field.UNICODE] = self.unicode_table.ctypes.data
-        found.set_slots(np.zeros((1 << FIRST_BITS) * field.SLOT, np.uint8), FIRST_BITS)
-        found.set_arena(np.empty(FIRST_ARENA, np.uint8))
+        found = PieceMemory(FIRST_BITS, FIRST_ARENA)
         load_kernel("count_clusters")(found.work.ctypes.data, self.slots.ctypes.data, self.bits, self.arena.ctypes.data)
-        return found.pieces()
-
-    def pieces(self) -> dict[bytes, int]:
-        """Return all pieces and their counts as Python objects; for tables that are small."""
-        words = self.slots.view(np.int64).reshape(-1, field.SLOT // 8)
-        rows = self.slots.reshape(-1, field.SLOT)
-        pieces = {}
-        for slot in np.flatnonzero(words[:, 1]):
-            high = int(words[slot, 1])
-            if high >= field.LONG:
-                first = int(rows[slot, 16:20].view(np.uint32)[0])
-                raw = self.arena[first : first + (high & ~field.LONG)].tobytes()
-            else:
-                raw = rows[slot, : high >> 56].tobytes()
-            pieces[raw] = int(words[slot, field.COUNT // 8])
-        return pieces
+        return counted_pieces(found)
 
     def counts(self) -> Array:
         """Return the counts, one per taken slot (int64)."""
         words = self.slots.view(np.int64).reshape(-1, field.SLOT // 8)
         return words[words[:, 1] != 0, field.COUNT // 8]
 
-    def set_slots(self, slots: Array, bits: int) -> None:
-        """Use a table of pieces."""
-        self.slots, self.bits = slots, bits
-        self.work[field.SLOTS], self.work[field.BITS] = slots.ctypes.data, bits
-        self.work[field.MOST_TAKEN] = 1 << bits - 1
-
-    def set_arena(self, arena: Array) -> None:
-        """Use an arena."""
-        self.arena = arena
-        self.work[field.ARENA], self.work[field.ARENA_SIZE] = arena.ctypes.data, len(arena)
-
     def make_room(self) -> None:
         """Enlarge what is full; at the limit drop the rarest pieces."""
-        taken = self.work[field.TAKEN]
-        if taken < self.work[field.MOST_TAKEN] and (len(self.arena) < self.last_arena or taken < FEW):
-            larger = np.empty(2 * len(self.arena), np.uint8)
-            larger[: self.work[field.ARENA_USED]] = self.arena[: self.work[field.ARENA_USED]]
-            self.set_arena(larger)
-        elif taken >= self.work[field.MOST_TAKEN] and self.bits < self.last_bits:
-            old, old_bits = self.slots, self.bits
-            self.set_slots(np.zeros((1 << old_bits + 1) * field.SLOT, np.uint8), old_bits + 1)
-            load_kernel("rehash")(old.ctypes.data, old_bits, self.slots.ctypes.data, self.bits)
+        may_grow = len(self.arena) < self.last_arena or self.work[field.TAKEN] < FEW
+        if not self.is_full() and may_grow:
+            self.double_arena()
+        elif self.is_full() and self.bits < self.last_bits:
+            self.double_slots()
         else:
             self.drop_rarest()
 
@@ -123,6 +85,22 @@ class PieceCounter:
         self.set_arena(np.empty(len(self.arena), np.uint8))
         self.add(old, least)
         self.work[field.PLACE], self.work[field.RUN_END] = progress
+
+
+def counted_pieces(memory: PieceMemory) -> dict[bytes, int]:
+    """Return all pieces and their counts as Python objects; for tables that are small."""
+    words = memory.slots.view(np.int64).reshape(-1, field.SLOT // 8)
+    rows = memory.slots.reshape(-1, field.SLOT)
+    pieces = {}
+    for slot in np.flatnonzero(words[:, 1]):
+        high = int(words[slot, 1])
+        if high >= field.LONG:
+            first = int(rows[slot, 16:20].view(np.uint32)[0])
+            raw = memory.arena[first : first + (high & ~field.LONG)].tobytes()
+        else:
+            raw = rows[slot, : high >> 56].tobytes()
+        pieces[raw] = int(words[slot, field.COUNT // 8])
+    return pieces
 
 
 def count_pieces_compiled(

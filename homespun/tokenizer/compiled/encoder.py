@@ -10,7 +10,7 @@ from homespun.tokenizer.compiled import workspace as field
 from homespun.tokenizer.compiled.documents import Batch
 from homespun.tokenizer.compiled.machine_code import load_kernel
 from homespun.tokenizer.compiled.merge_tables import Array, MergeTables
-from homespun.tokenizer.compiled.workspace import SLOT
+from homespun.tokenizer.compiled.piece_memory import PieceMemory
 
 # Slots of 32 bytes, half of which are used at most: 1 MB at first, 32 MB in the end.
 FIRST_BITS, LAST_BITS = 15, 20
@@ -20,22 +20,20 @@ FIRST_ARENA, LAST_ARENA = 1 << 20, 1 << 25
 WORTH_ENLARGING = 12
 
 
-class Encoder:
+class Encoder(PieceMemory):
     """Encodes with one split pattern and one vocabulary. Not for two threads at once."""
 
     def __init__(self, pattern: str, tables: MergeTables) -> None:
         """Load the kernel and start with no pieces."""
+        super().__init__(FIRST_BITS, FIRST_ARENA)
         self.kernel = load_kernel(f"encode-{pattern}")
         self.tables = tables
-        self.work = np.zeros(field.FIELDS, np.int64)
         self.scratch = np.empty(field.SCRATCH_BYTES, np.uint8)
         self.buffers = np.empty(field.BUFFER_BYTES, np.uint8)
         self.collected = np.zeros(field.AHEAD * field.ITEM, np.uint8)
         self.heap = np.empty(0, np.uint8)
-        self.set_addresses()
         self.read_since = 0
-        self.set_slots(np.zeros((1 << FIRST_BITS) * SLOT, np.uint8), FIRST_BITS)
-        self.set_arena(np.empty(FIRST_ARENA, np.uint8))
+        self.set_addresses()
 
     def encode(self, batch: Batch) -> tuple[Array, Array]:
         """Encode a batch: all ids (uint32) behind each other, and how many there are after each document (int64)."""
@@ -61,7 +59,6 @@ class Encoder:
     def set_addresses(self) -> None:
         """Fill in what stays where it is."""
         tables, work = self.tables, self.work
-        work[field.UNICODE] = tables.unicode_table.ctypes.data
         work[field.PAIRS], work[field.PAIR_BITS] = tables.pairs.ctypes.data, tables.pair_bits
         work[field.BYTE_PAIRS] = tables.byte_pairs.ctypes.data
         work[field.PUBLIC_IDS] = tables.public_ids.ctypes.data
@@ -70,22 +67,11 @@ class Encoder:
         work[field.COLLECTED] = self.collected.ctypes.data
         work[field.SCRATCH], work[field.BUFFERS] = self.scratch.ctypes.data, self.buffers.ctypes.data
 
-    def set_slots(self, slots: Array, bits: int) -> None:
-        """Use a table of pieces."""
-        self.slots, self.bits = slots, bits
-        self.work[field.SLOTS], self.work[field.BITS] = slots.ctypes.data, bits
-        self.work[field.MOST_TAKEN] = 1 << bits - 1
-
-    def set_arena(self, arena: Array) -> None:
-        """Use an arena."""
-        self.arena = arena
-        self.work[field.ARENA], self.work[field.ARENA_SIZE] = arena.ctypes.data, len(arena)
-
     def make_room(self) -> None:
         """Enlarge what is full; at the limit forget everything, for the frequent pieces are soon back."""
         work = self.work
         work[field.WANTS_ROOM] = 0
-        table_full = work[field.TAKEN] >= work[field.MOST_TAKEN]
+        table_full = self.is_full()
         place = int(work[field.TEXT] + work[field.PLACE] - work[field.BASE])
         read, self.read_since = place - self.read_since, place
         is_useless = 0 <= read < WORTH_ENLARGING * work[field.TAKEN] // 2
@@ -93,10 +79,6 @@ class Encoder:
             self.slots[:] = 0
             work[field.TAKEN] = work[field.ARENA_USED] = 0
         elif table_full:
-            old, old_bits = self.slots, self.bits
-            self.set_slots(np.zeros((1 << old_bits + 1) * SLOT, np.uint8), old_bits + 1)
-            load_kernel("rehash")(old.ctypes.data, old_bits, self.slots.ctypes.data, self.bits)
+            self.double_slots()
         else:
-            larger = np.empty(2 * len(self.arena), np.uint8)
-            larger[: work[field.ARENA_USED]] = self.arena[: work[field.ARENA_USED]]
-            self.set_arena(larger)
+            self.double_arena()

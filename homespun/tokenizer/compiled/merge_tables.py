@@ -28,7 +28,6 @@ class MergeTables:
     public_ids: Array  # int32
     first_same: int  # from this token on the public ids are the tokens themselves
     lengths: Array  # int32: bytes of each public id
-    unicode_table: Array  # uint8, see characters.py
 
 
 def make_merge_tables(vocabulary: Vocabulary) -> MergeTables:
@@ -47,7 +46,7 @@ def make_merge_tables(vocabulary: Vocabulary) -> MergeTables:
     assert len(public_ids) <= 1 << TOKEN_BITS
     different = np.flatnonzero(public_ids != np.arange(len(public_ids)))
     first_same = int(different[-1]) + 1 if len(different) else 0
-    return MergeTables(pairs, bits, byte_pairs, public_ids, first_same, lengths, unicode_table())
+    return MergeTables(pairs, bits, byte_pairs, public_ids, first_same, lengths)
 
 
 def unicode_table() -> Array:
