@@ -10,7 +10,7 @@ under "How it gets fast". In reading order:
 - ``splitting`` and ``starts``: where a piece ends, by a state machine; where pieces begin in 64 bytes, by masks.
 - ``walk``: the step from piece to piece that all kernels share; made of the two above.
 - ``splitting_kernel``: text -> pieces; the smallest whole kernel, to begin with.
-- ``piece_table``: the hash table of pieces seen before, for encoding and counting.
+- ``piece_table`` and ``piece_memory``: the hash table of pieces seen before, for encoding and counting; its memory.
 - ``merging``: one piece -> ids: short ones, long ones chunk by chunk, and any at all with a heap.
 - ``merge_tables``: a vocabulary -> the arrays that merging looks things up in.
 - ``documents``: texts -> one buffer, as a kernel reads them.
