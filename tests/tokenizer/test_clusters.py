@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 import regex
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +35,16 @@ def test_both_ways_count_the_same_clusters(texts: list[str]) -> None:
     assert count_clusters(counts) == expected
     counter, _ = count_pieces_compiled(texts, "homespun", 1)
     assert counter.clusters() == expected
+
+
+def test_a_table_too_small_for_all_clusters_is_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = " ".join(letter + mark + other for letter in "কখগঘঙচছজ" for mark in "ািীুূৃেৈোৌ" for other in ("", "\u09cd" * 8))
+    counter, _ = count_pieces_compiled([text], "homespun", 1)
+    expected = counter.clusters()
+    assert len(expected) == 160
+    monkeypatch.setattr("homespun.tokenizer.compiled.counter.FIRST_BITS", 4)
+    monkeypatch.setattr("homespun.tokenizer.compiled.counter.FIRST_ARENA", 64)
+    assert counter.clusters() == expected == count_clusters(count_pieces([text], Splitter("homespun"))[0])
 
 
 def test_frequent_clusters_are_merged_first_and_never_parted() -> None:

@@ -6,6 +6,7 @@ In: texts. Out: ``CountedPieces``, a hash table in two arrays. Memory is bounded
 
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count
 
 import numpy as np
 
@@ -53,8 +54,11 @@ class PieceCounter(PieceMemory):
 
     def clusters(self) -> dict[bytes, int]:
         """Return how often each letter with marks behind it occurs in the pieces (see ``clusters.py``)."""
-        found = PieceMemory(FIRST_BITS, FIRST_ARENA)
-        load_kernel("count_clusters")(found.work.ctypes.data, self.slots.ctypes.data, self.bits, self.arena.ctypes.data)
+        kernel = load_kernel("count_clusters")
+        for larger in count():
+            found = PieceMemory(FIRST_BITS + larger, FIRST_ARENA << larger)
+            if kernel(found.work.ctypes.data, self.slots.ctypes.data, self.bits, self.arena.ctypes.data) == field.DONE:
+                break
         return counted_pieces(found)
 
     def counts(self) -> Array:

@@ -122,9 +122,9 @@ def add_counts(work, from_slots, from_bits, from_arena, least):
 
 
 def count_clusters(work, from_slots, from_bits, from_arena):
-    """Count the letters with marks behind them in the pieces of another table; PLACE is the slot where it goes on."""
+    """Count the letters with marks behind them in the pieces of another table; for more room it begins anew."""
     slots, bits, arena, table = get(work, SLOTS), get(work, BITS), get(work, ARENA), get(work, UNICODE)
-    for number in range(get(work, PLACE), 1 << from_bits):
+    for number in range(1 << from_bits):
         source = from_slots + number * SLOT
         high, counted = load_64(source + 8), load_64(source + COUNT)
         if high == 0:
@@ -146,8 +146,7 @@ def count_clusters(work, from_slots, from_bits, from_arena):
                 if load_64(slot + 8) != 0:
                     store_64(slot + COUNT, load_64(slot + COUNT) + counted)
                 elif not enter(work, slot, low, cluster_high, piece + place, length, counted):
-                    # There are some thousand in any language; of garbage that has more the rest does not matter.
-                    return DONE
+                    return NEEDS_ROOM
                 place = end
             else:
                 place -= end

@@ -185,7 +185,6 @@ def compile_once(name: str, path: Path) -> bytes:
     with lock(path.with_name(f"{name}.lock")):
         code = read_code(path)
         if code is None:
-            announce(name)
             code = compile_kernel(name)
             write_code(path, code)
     return code
@@ -218,6 +217,7 @@ def compile_kernel(name: str) -> bytes:
         from numba import cfunc, types
     except Exception as error:
         raise NoMachineCode(f"numba does not work here ({type(error).__name__}: {error})") from error
+    announce(name)
     module_name, function_name, arguments = find_maker(name)
     module = importlib.import_module(f"homespun.tokenizer.compiled.{module_name}")
     function = getattr(module, function_name)
