@@ -3,6 +3,7 @@
 ``Prepared`` are the files made of one vocabulary, in the forms that the contenders read (``vocabularies.py``).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,29 +48,37 @@ class Contender:
     in_parts: ClassVar[bool] = False  # also on one thread, because one long text in one call is much slower
     start: ClassVar[str] = ""  # the shortest program that loads the vocabulary and encodes TEXT
 
+
+class Encodes(Contender, ABC):
+    """A contender that reads a given vocabulary and encodes with it."""
+
+    @abstractmethod
     def load(self, files: Prepared) -> None:
         """Read the vocabulary."""
-        raise NotImplementedError
 
+    @abstractmethod
     def encode(self, text: Text) -> Any:
         """Ids of one text in one call, in the form that is fastest for the library."""
-        raise NotImplementedError
 
+    @abstractmethod
     def encode_parts(self, parts: Sequence[Any], threads: int) -> Any:
         """Ids of many texts in one call, on ``threads`` threads."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ids(self, result: Any) -> Any:
         """Whatever ``encode`` or ``encode_parts`` returned, as a flat NumPy array of uint32; outside the clock."""
-        raise NotImplementedError
 
+
+class Trains(Contender, ABC):
+    """A contender that learns a vocabulary."""
+
+    @abstractmethod
     def train(self, task: TrainingTask) -> Any:
         """Learn; returns whatever ``merges`` needs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def merges(self, trained: Any) -> MergeBytes:
         """The merges as pairs of byte strings in the order of learning; outside the clock."""
-        raise NotImplementedError
 
 
 def flat(lists: Sequence[Sequence[int]]) -> Any:

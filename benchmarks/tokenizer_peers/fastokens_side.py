@@ -8,10 +8,10 @@ that the process may use, also inside one text, and the process may use as many 
 from collections.abc import Sequence
 from typing import Any
 
-from tokenizer_peers.contender import Contender, Prepared, Text
+from tokenizer_peers.contender import Encodes, Prepared, Text
 
 
-class Fastokens(Contender):
+class Fastokens(Encodes):
     """Through its own interface, not through its patch of transformers."""
 
     name = package = "fastokens"

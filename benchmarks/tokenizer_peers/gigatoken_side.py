@@ -9,10 +9,10 @@ of several ties ``raw_token_ids`` is the rule of our trainer: the smallest ids.
 from collections.abc import Sequence
 from typing import Any
 
-from tokenizer_peers.contender import Contender, MergeBytes, Prepared, Text, TrainingTask
+from tokenizer_peers.contender import Encodes, MergeBytes, Prepared, Text, TrainingTask, Trains
 
 
-class Gigatoken(Contender):
+class Gigatoken(Encodes, Trains):
     """Through its own interface, which is its fastest."""
 
     name = package = "gigatoken"

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tokenizer_peers.contender import Contender, MergeBytes, Prepared, Text, TrainingTask, file_parts
+from tokenizer_peers.contender import Encodes, MergeBytes, Prepared, Text, TrainingTask, Trains, file_parts
 
 BYTES, SPECIAL_TOKENS = 256, 4
 
 
-class Homespun(Contender):
+class Homespun(Encodes, Trains):
     """Our own."""
 
     name = package = "homespun"

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from tokenizer_peers.contender import Contender, MergeBytes, TrainingTask, file_parts
+from tokenizer_peers.contender import MergeBytes, TrainingTask, Trains, file_parts
 from tokenizer_peers.vocabularies import recover_merges
 
 
-class Rustbpe(Contender):
+class Rustbpe(Trains):
     """A trainer."""
 
     name = package = "rustbpe"

@@ -7,10 +7,10 @@ looks for special tokens. Batches: ``encode_ordinary_batch`` with a pool of Pyth
 from collections.abc import Sequence
 from typing import Any
 
-from tokenizer_peers.contender import Contender, Prepared, Text, flat
+from tokenizer_peers.contender import Encodes, Prepared, Text, flat
 
 
-class Tiktoken(Contender):
+class Tiktoken(Encodes):
     """Through its public constructor, so that nothing is downloaded."""
 
     name = package = "tiktoken"

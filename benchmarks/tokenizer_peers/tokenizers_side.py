@@ -11,11 +11,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from tokenizer_peers.contender import Contender, MergeBytes, Prepared, Text, TrainingTask, file_parts, flat
+from tokenizer_peers.contender import Encodes, MergeBytes, Prepared, Text, TrainingTask, Trains, file_parts, flat
 from tokenizer_peers.vocabularies import BYTE_OF_CHARACTER
 
 
-class Tokenizers(Contender):
+class Tokenizers(Encodes, Trains):
     """Hugging Face's."""
 
     name = package = "tokenizers"

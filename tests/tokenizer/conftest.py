@@ -8,14 +8,16 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from homespun.common.errors import HomespunError
 from homespun.tokenizer.settings import TokenizerConfig
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.tokenizer.training import train_tokenizer
@@ -194,3 +196,11 @@ def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str
         env={**inherited, **environment},
         timeout=300,
     )
+
+
+def refuses(words: str, function: Callable[..., Any], *arguments: Any) -> None:
+    """The call fails with one line that has the words in it."""
+    with pytest.raises(HomespunError, match=words) as caught:
+        function(*arguments)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 600

@@ -9,15 +9,7 @@ from typing import Any
 from homespun.tokenizer.compiled.characters import is_letter, read
 from homespun.tokenizer.compiled.intrinsics import called, load_32, load_64, store_32, store_64
 from homespun.tokenizer.compiled.merging import copy_bytes
-from homespun.tokenizer.compiled.piece_table import (
-    LONG,
-    LONGEST_INLINE,
-    VALUE,
-    find_long,
-    find_short,
-    hash_bytes,
-    short_key,
-)
+from homespun.tokenizer.compiled.piece_table import LONG, VALUE, find_long, find_piece, find_short
 from homespun.tokenizer.compiled.walk import close_document, get, make_step, open_document, put
 from homespun.tokenizer.compiled.workspace import (
     ARENA,
@@ -70,12 +62,7 @@ def make_count(pattern: str) -> Any:
         while place < size:
             end, next_run_end, window, starts = step(text, place, size, table, run_end, window, starts)
             length = end - place
-            if length <= LONGEST_INLINE:
-                low, high = short_key(text, place, length, size)
-                slot = find_short(low, high, slots, bits)
-            else:
-                low, high = hash_bytes(text, place, length), length | LONG
-                slot = find_long(text, place, length, low, slots, bits, arena)
+            low, high, slot = find_piece(text, place, length, size, slots, bits, arena)
             if load_64(slot + 8) != 0:
                 store_64(slot + COUNT, load_64(slot + COUNT) + 1)
             elif not enter(work, slot, low, high, text + place, length, 1):
@@ -137,12 +124,7 @@ def count_clusters(work, from_slots, from_bits, from_arena):
             end = cluster_end(piece, place, size, table)
             if end > 0:
                 length = end - place
-                if length <= LONGEST_INLINE:
-                    low, cluster_high = short_key(piece, place, length, size)
-                    slot = find_short(low, cluster_high, slots, bits)
-                else:
-                    low, cluster_high = hash_bytes(piece, place, length), length | LONG
-                    slot = find_long(piece, place, length, low, slots, bits, arena)
+                low, cluster_high, slot = find_piece(piece, place, length, size, slots, bits, arena)
                 if load_64(slot + 8) != 0:
                     store_64(slot + COUNT, load_64(slot + COUNT) + counted)
                 elif not enter(work, slot, low, cluster_high, piece + place, length, counted):

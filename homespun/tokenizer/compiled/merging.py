@@ -24,16 +24,7 @@ from homespun.tokenizer.compiled.intrinsics import (
     store_32,
     store_64,
 )
-from homespun.tokenizer.compiled.piece_table import (
-    LONG,
-    LONGEST_INLINE,
-    MULTIPLIER,
-    VALUE,
-    find_long,
-    find_short,
-    hash_bytes,
-    short_key,
-)
+from homespun.tokenizer.compiled.piece_table import LONGEST_INLINE, MULTIPLIER, VALUE, find_piece
 from homespun.tokenizer.compiled.walk import get, put
 from homespun.tokenizer.compiled.workspace import (
     ARENA,
@@ -222,12 +213,7 @@ def miss(work, slot, low, high, start, length):
 def ids_of(work, start, length):
     """Where the ids of a piece of at most LONGEST_REMEMBERED bytes stand, and how many; good until the next call."""
     text, slots, bits, arena = get(work, TEXT), get(work, SLOTS), get(work, BITS), get(work, ARENA)
-    if length <= LONGEST_INLINE:
-        low, high = short_key(text, start, length, get(work, SIZE))
-        slot = find_short(low, high, slots, bits)
-    else:
-        low, high = hash_bytes(text, start, length), length | LONG
-        slot = find_long(text, start, length, low, slots, bits, arena)
+    low, high, slot = find_piece(text, start, length, get(work, SIZE), slots, bits, arena)
     if load_64(slot + 8) == 0:
         return get(work, SCRATCH), miss(work, slot, low, high, start, length)
     count = load_32(slot + VALUE + 12)

@@ -116,6 +116,16 @@ def find_long(text, start, length, hashed, slots, bits, arena):
         number = (number + 1) & mask
 
 
+@inlined
+def find_piece(text, start, length, size, slots, bits, arena):
+    """The two words of a piece's key, and the address of its slot or of the free one where it belongs."""
+    if length <= LONGEST_INLINE:
+        low, high = short_key(text, start, length, size)
+        return low, high, find_short(low, high, slots, bits)
+    low, high = hash_bytes(text, start, length), length | LONG
+    return low, high, find_long(text, start, length, low, slots, bits, arena)
+
+
 @called
 def rehash(old_slots, old_bits, slots, bits):
     """Move everything into a larger, empty table."""

@@ -74,6 +74,18 @@ def quick_word_end(text, place, size):
     return place
 
 
+def word_or(rarer: Any) -> Any:
+    """The split that first looks for a word of ASCII letters, perhaps with a space before it, then asks ``rarer``."""
+
+    @inlined
+    def piece_end(text, start, size, table):
+        place = start + 1 if load_8(text + start) == BLANK else start
+        end = quick_word_end(text, place, size)
+        return end if end > place else rarer(text, start, size, table)
+
+    return piece_end
+
+
 @inlined
 def symbols_end(text, place, size, table):
     while place < size:
@@ -183,13 +195,7 @@ def make_gpt2_split() -> Any:
             return symbols_end(text, place, size, table)
         return white_end(text, start, size, table, False, True)
 
-    @inlined
-    def piece_end(text, start, size, table):
-        place = start + 1 if load_8(text + start) == BLANK else start
-        end = quick_word_end(text, place, size)
-        return end if end > place else rarer(text, start, size, table)
-
-    return piece_end
+    return word_or(rarer)
 
 
 def make_gpt4_split(most_digits: int, all_white_at_the_end: bool) -> Any:
@@ -215,13 +221,7 @@ def make_gpt4_split(most_digits: int, all_white_at_the_end: bool) -> Any:
             return newlines_end(text, symbols_end(text, place, size, table), size, False)
         return white_end(text, start, size, table, True, all_white_at_the_end)
 
-    @inlined
-    def piece_end(text, start, size, table):
-        place = start + 1 if load_8(text + start) == BLANK else start
-        end = quick_word_end(text, place, size)
-        return end if end > place else rarer(text, start, size, table)
-
-    return piece_end
+    return word_or(rarer)
 
 
 @inlined
