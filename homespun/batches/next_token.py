@@ -1,8 +1,8 @@
 """Batches for next-token prediction: windows of T + 1 consecutive tokens; the target is the next token.
 
 ``NextTokenBatches`` (training): which windows make batch number n is a pure function of the seed and
-n. An epoch visits every window once, in an order of its own; each epoch's windows begin at an offset
-of its own, so that texts are not always cut at the same places.
+n; one of several processes makes only its own rows of it. An epoch visits every window once, in an order of
+its own; each epoch's windows begin at an offset of its own, so that texts are not always cut at the same places.
 
 ``validation_batches``: every token of the validation split is predicted exactly once, in order.
 """
@@ -21,12 +21,16 @@ from homespun.common.errors import HomespunError
 class NextTokenBatches:
     """Random access to training batches: ``batch(n)`` for any n, in constant time."""
 
-    def __init__(self, shards: TokenShards, context: int, batch_size: int, seed: int) -> None:
-        """``context`` T tokens, ``batch_size`` B windows."""
+    def __init__(
+        self, shards: TokenShards, context: int, batch_size: int, seed: int, rank: int = 0, processes: int = 1
+    ) -> None:
+        """``context`` T tokens, ``batch_size`` B windows; this process makes part ``rank`` of ``processes`` parts."""
         self.shards = shards
         self.context = context
         self.batch_size = batch_size
         self.seed = seed
+        self.rows = batch_size // processes
+        self.first_row = rank * self.rows
         # One window less than fits, so that any offset below T leaves room for all of them.
         self.windows = (len(shards) - 1) // context - 1
         if self.windows < 1:
@@ -47,8 +51,8 @@ class NextTokenBatches:
         return starts
 
     def batch(self, number: int) -> Batch:
-        """Batch ``number`` (from 0): inputs and targets (B, T)."""
-        starts = self.starts(number * self.batch_size, self.batch_size)
+        """Batch ``number`` (from 0): inputs and targets (B, T), or this process's rows of them."""
+        starts = self.starts(number * self.batch_size + self.first_row, self.rows)
         rows = np.stack([self.shards.read(int(start), self.context + 1) for start in starts])  # (B, T + 1)
         tokens = torch.from_numpy(rows)
         return Batch(tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous())

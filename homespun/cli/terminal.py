@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from homespun.common.progress import Reporter, Stage
 
@@ -21,8 +21,12 @@ SECONDS_BETWEEN_LINES = 10.0
 
 def choose_reporter() -> Reporter:
     """Rich where a person looks on, plain elsewhere."""
-    interactive = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and not os.environ.get("CI")
-    return RichReporter() if interactive else PlainReporter()
+    return RichReporter() if is_watched(sys.stderr) else PlainReporter()
+
+
+def is_watched(stream: TextIO) -> bool:
+    """Whether a person looks on who wants more than plain lines."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and not os.environ.get("CI")
 
 
 def readable_time(seconds: float) -> str:

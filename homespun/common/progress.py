@@ -5,7 +5,7 @@ has one that draws bars and one that prints plain lines.
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 Advance = Callable[[int], None]
@@ -41,3 +41,22 @@ class Reporter(Protocol):
     def sample(self, title: str, prompt: str, text: str) -> None: ...
 
     def stage(self, label: str, total: int, unit: str) -> AbstractContextManager[Stage]: ...
+
+
+class Silent:
+    """A reporter, and a stage, that nobody listens to."""
+
+    def say(self, text: str) -> None: ...
+
+    def warn(self, text: str) -> None: ...
+
+    def sample(self, title: str, prompt: str, text: str) -> None: ...
+
+    def stage(self, label: str, total: int, unit: str) -> "AbstractContextManager[Stage]":
+        return nullcontext(self)
+
+    def advance(self, amount: int) -> None: ...
+
+    def resize(self, total: int) -> None: ...
+
+    def tell(self, note: str) -> None: ...

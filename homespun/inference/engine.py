@@ -25,7 +25,7 @@ class Engine:
     def logits_after(self, ids: list[int], cache: KeyValueCache) -> torch.Tensor:
         """Logits (V,) after feeding ``ids`` on top of the cache; the head is computed for the last only."""
         hidden = self.model.hidden(torch.tensor([ids], device=self.device), cache)
-        return self.model.head(hidden[:, -1])[0]
+        return self.model.logits(hidden[:, -1])[0]
 
     def tokens(self, prompt: list[int], config: SamplingConfig) -> Iterator[int]:
         """Token ids after ``prompt`` (at least one id), without end: the caller stops."""

@@ -3,7 +3,13 @@
 Vaswani et al. 2017, section 3.2, with grouped queries (Ainslie et al. 2023: K key-value heads
 serve H query heads; K = H is plain multi-head attention) and, where the model asks for it,
 normalized queries and keys (Henry et al. 2020; the form of Qwen3, one gain per head channel).
+
+The kernel is a part that can be exchanged (``ATTENTIONS``, ``use_attention``): which one is faster depends on
+the machine, the type and the length, so the one who trains measures it.
 """
+
+import math
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -12,9 +18,11 @@ from homespun.layers.cache import LayerCache
 from homespun.layers.normalization import Normalization
 from homespun.layers.positions import LearnedPositions, RotaryPositions
 
+Attention = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
+
 
 def attend(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, dropout: float) -> torch.Tensor:
-    """Each query looks at the keys up to its own position, the last query at all of them.
+    """Each query looks at the keys up to its own position, the last query at all of them. PyTorch's fused kernel.
 
     queries (B, H, T, D), keys and values (B, K, S, D) -> (B, H, T, D).
     """
@@ -33,8 +41,34 @@ def attend(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, drop
     )
 
 
+def attend_explicitly(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, dropout: float) -> torch.Tensor:
+    """The same from two matrix products and a softmax; holds all T x S weights.
+
+    In bfloat16 on a processor forward and backward take 5.0 ms where the fused kernel takes 13.8 (16 windows of 128,
+    2 heads of 64), in float32 they are level: docs/experiments.md.
+    """
+    batch, heads, new, width = queries.shape
+    key_value_heads, seen = keys.shape[1:3]
+    share = heads // key_value_heads
+    later = torch.full((new, seen), -math.inf, dtype=queries.dtype, device=queries.device).triu(seen - new + 1)
+    # The query heads of one key-value head are further rows of its product: nothing is repeated.
+    scores = torch.baddbmm(
+        later.repeat(share, 1),
+        queries.reshape(batch * key_value_heads, share * new, width),
+        keys.reshape(batch * key_value_heads, seen, width).transpose(1, 2),
+        alpha=width**-0.5,
+    )  # (B K, H/K T, S)
+    weights = nn.functional.dropout(scores.softmax(-1), dropout)
+    return torch.bmm(weights, values.reshape(batch * key_value_heads, seen, width)).view(batch, heads, new, width)
+
+
+ATTENTIONS: dict[str, Attention] = {"fused": attend, "explicit": attend_explicitly}
+
+
 class CausalSelfAttention(nn.Module):
     """Queries, keys and values from one projection; heads attend; one projection back."""
+
+    attend: Attention
 
     def __init__(
         self,
@@ -48,6 +82,7 @@ class CausalSelfAttention(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
+        self.attend = attend
         self.split = (heads, key_value_heads, key_value_heads)
         self.head_width = head_width
         self.dropout = dropout
@@ -55,17 +90,37 @@ class CausalSelfAttention(nn.Module):
         self.query_norm = head_normalization(head_width) if head_normalization else nn.Identity()
         self.key_norm = head_normalization(head_width) if head_normalization else nn.Identity()
         self.output = nn.Linear(heads * head_width, width, bias=biases)
+        # For optimizers that treat matrices as such: which there are, and the rows of those that are fused into one.
+        self.matrices = {
+            "query_key_value.weight": tuple(part * head_width for part in self.split),
+            "output.weight": (width,),
+        }
 
     def forward(
-        self, x: torch.Tensor, positions: LearnedPositions | RotaryPositions, start: int, cache: LayerCache | None
+        self,
+        x: torch.Tensor,
+        positions: LearnedPositions | RotaryPositions,
+        start: int,
+        cache: LayerCache | None,
+        added_values: torch.Tensor | None = None,
     ) -> torch.Tensor:
+        """Activations (B, T, C) -> (B, T, C); ``added_values`` (B, T, K D) come on top of the values."""
         batch, length, _ = x.shape
         projected = self.query_key_value(x).view(batch, length, sum(self.split), self.head_width)  # (B, T, H+2K, D)
         queries, keys, values = projected.split(self.split, dim=2)
         queries = positions.turn(self.query_norm(queries), start).transpose(1, 2)  # (B, H, T, D)
         keys = positions.turn(self.key_norm(keys), start).transpose(1, 2)  # (B, K, T, D)
+        if added_values is not None:
+            values = values + added_values.view_as(values)
         values = values.transpose(1, 2)
         if cache is not None:
             keys, values = cache.append(keys, values)  # (B, K, S, D)
-        mixed = attend(queries, keys, values, self.dropout if self.training else 0.0)  # (B, H, T, D)
+        mixed = self.attend(queries, keys, values, self.dropout if self.training else 0.0)  # (B, H, T, D)
         return self.output(mixed.transpose(1, 2).reshape(batch, length, -1))
+
+
+def use_attention(model: nn.Module, name: str) -> None:
+    """Every attention layer of the model works by ``ATTENTIONS[name]`` from now on."""
+    for module in model.modules():
+        if isinstance(module, CausalSelfAttention):
+            module.attend = ATTENTIONS[name]

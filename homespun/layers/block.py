@@ -31,7 +31,12 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, x: torch.Tensor, positions: LearnedPositions | RotaryPositions, start: int, cache: LayerCache | None
+        self,
+        x: torch.Tensor,
+        positions: LearnedPositions | RotaryPositions,
+        start: int,
+        cache: LayerCache | None,
+        added_values: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        x = x + self.dropout(self.attention(self.attention_norm(x), positions, start, cache))
+        x = x + self.dropout(self.attention(self.attention_norm(x), positions, start, cache, added_values))
         return x + self.dropout(self.feedforward(self.feedforward_norm(x)))

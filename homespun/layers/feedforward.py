@@ -1,25 +1,39 @@
 """Feed-forward layers: each position on its own, (B, T, C) in, the same shape out.
 
 ``gelu``    two matrices around a GELU (Hendrycks & Gimpel 2016), in GPT-2's tanh form.
+``relu2``   two matrices around a squared ReLU (So et al. 2021, "Primer").
 ``swiglu``  Shazeer 2020, "GLU Variants Improve Transformer": a SiLU gate times a linear path.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
 
 
-class GELUFeedForward(nn.Module):
+def gelu(x: torch.Tensor) -> torch.Tensor:
+    """GPT-2's form of GELU."""
+    return nn.functional.gelu(x, approximate="tanh")
+
+
+def squared_relu(x: torch.Tensor) -> torch.Tensor:
+    """Zero below zero, a parabola above."""
+    return nn.functional.relu(x).square()
+
+
+class PlainFeedForward(nn.Module):
     """Widen, bend, narrow."""
 
-    def __init__(self, width: int, hidden: int, *, biases: bool) -> None:
+    def __init__(self, width: int, hidden: int, *, biases: bool, bend: Callable[[torch.Tensor], torch.Tensor]) -> None:
         super().__init__()
+        self.bend = bend
         self.widen = nn.Linear(width, hidden, bias=biases)
         self.output = nn.Linear(hidden, width, bias=biases)
+        self.matrices = {"widen.weight": (hidden,), "output.weight": (width,)}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.output(nn.functional.gelu(self.widen(x), approximate="tanh"))
+        return self.output(self.bend(self.widen(x)))
 
 
 class SwiGLUFeedForward(nn.Module):
@@ -29,10 +43,15 @@ class SwiGLUFeedForward(nn.Module):
         super().__init__()
         self.gate_and_widen = nn.Linear(width, 2 * hidden, bias=biases)
         self.output = nn.Linear(hidden, width, bias=biases)
+        self.matrices = {"gate_and_widen.weight": (hidden, hidden), "output.weight": (width,)}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         gate, path = self.gate_and_widen(x).chunk(2, dim=-1)
         return self.output(nn.functional.silu(gate) * path)
 
 
-FEEDFORWARDS: dict[str, Callable[..., nn.Module]] = {"gelu": GELUFeedForward, "swiglu": SwiGLUFeedForward}
+FEEDFORWARDS: dict[str, Callable[..., nn.Module]] = {
+    "gelu": partial(PlainFeedForward, bend=gelu),
+    "relu2": partial(PlainFeedForward, bend=squared_relu),
+    "swiglu": SwiGLUFeedForward,
+}

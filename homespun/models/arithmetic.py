@@ -12,20 +12,26 @@ def matrix_parameters(config: GPTConfig) -> int:
     """Weights of the block matrices: what a token is multiplied by, the head left out."""
     heads = config.heads + 2 * config.count_of_key_value_heads
     attention = config.width * config.width_of_head * (heads + config.heads)
-    widening = 1 if config.feedforward == "gelu" else 2
+    widening = 2 if config.feedforward == "swiglu" else 1
     return config.layers * (attention + config.width * config.hidden_width * (widening + 1))
+
+
+def value_width(config: GPTConfig) -> int:
+    """Channels of all values of one token in one layer."""
+    return config.count_of_key_value_heads * config.width_of_head
 
 
 def parameter_count(config: GPTConfig) -> int:
     """All trainable parameters."""
     heads = config.heads + 2 * config.count_of_key_value_heads
-    widening = 1 if config.feedforward == "gelu" else 2
+    widening = 2 if config.feedforward == "swiglu" else 1
     norm_parameters = 2 if config.normalization == "layer" and config.biases else 1
     biases_in_block = heads * config.width_of_head + config.width + widening * config.hidden_width + config.width
     block = config.biases * biases_in_block + 2 * norm_parameters * config.width
     if config.query_key_norm:
         block += 2 * norm_parameters * config.width_of_head
     embeddings = config.vocabulary_size * config.width * (1 if config.tied_embeddings else 2)
+    embeddings += config.value_embeddings * config.vocabulary_size * value_width(config)
     if config.positions == "learned":
         embeddings += config.context * config.width
     return matrix_parameters(config) + config.layers * block + norm_parameters * config.width + embeddings

@@ -18,6 +18,7 @@ from homespun.layers.cache import KeyValueCache
 from homespun.layers.feedforward import FEEDFORWARDS
 from homespun.layers.normalization import NORMALIZATIONS
 from homespun.layers.positions import LearnedPositions, RotaryPositions
+from homespun.layers.softcap import SoftCap
 from homespun.models.settings import GPTConfig
 
 GPT2_DEVIATION, GPT2_WIDTH = 0.02, 768
@@ -55,23 +56,34 @@ class GPT(nn.Module):
             )
             for _ in range(config.layers)
         )
+        self.value_embeddings = nn.ModuleList(
+            nn.Embedding(config.vocabulary_size, config.count_of_key_value_heads * config.width_of_head)
+            for _ in range(config.value_embeddings)
+        )
         self.final_norm = normalization(config.width)
         self.head = nn.Linear(config.width, config.vocabulary_size, bias=False)
         if config.tied_embeddings:
             self.head.weight = self.token_embedding.weight
+        self.softcap = SoftCap(config.logit_softcap) if config.logit_softcap else nn.Identity()
         initialize(self)
 
     def hidden(self, tokens: torch.Tensor, cache: KeyValueCache | None = None) -> torch.Tensor:
         """Token ids (B, T) -> activations (B, T, C) before the head; a cache continues earlier calls."""
         start = cache.length if cache is not None else 0
         x = self.dropout(self.positions.add(self.token_embedding(tokens), start))
+        plain_layers = len(self.blocks) - len(self.value_embeddings)
         for index, block in enumerate(self.blocks):
-            x = block(x, self.positions, start, cache.layers[index] if cache is not None else None)
+            added = self.value_embeddings[index - plain_layers](tokens) if index >= plain_layers else None
+            x = block(x, self.positions, start, cache.layers[index] if cache is not None else None, added)
         return self.final_norm(x)
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Activations (…, C), all or a part of them -> logits (…, V) for the token after each."""
+        return self.softcap(self.head(hidden))
 
     def forward(self, tokens: torch.Tensor, cache: KeyValueCache | None = None) -> torch.Tensor:
         """Token ids (B, T) -> logits (B, T, V) for the token after each."""
-        return self.head(self.hidden(tokens, cache))
+        return self.logits(self.hidden(tokens, cache))
 
     def new_cache(self, batch: int) -> KeyValueCache:
         """An empty cache for ``batch`` sequences of up to ``config.context`` tokens."""
@@ -94,11 +106,13 @@ def initialize(model: GPT) -> None:
 
     | weight                           | deviation                            |
     | embeddings, input projections    | d = 0.02 sqrt(768 / width)           |
-    | projections back to the residual | d / sqrt(2 layers)                   |
+    | projections back to the residual | d / sqrt(2 layers), or 0 if asked    |
     | gains, biases                    | 1, 0                                 |
     """
     deviation = GPT2_DEVIATION * math.sqrt(GPT2_WIDTH / model.config.width)
     residual_deviation = deviation / math.sqrt(2 * model.config.layers)
+    if model.config.zero_output_projections:
+        residual_deviation = 0.0
     for name, parameter in model.named_parameters():
         if parameter.dim() >= 2:
             nn.init.normal_(parameter, std=residual_deviation if name.endswith("output.weight") else deviation)

@@ -23,14 +23,23 @@ class GPTConfig:
     head_width: int = field(default=0, metadata={"help": "channels of one head (0: width / heads)"})
     feedforward_width: int = field(
         default=0,
-        metadata={"help": "hidden channels (0: 4 x width for gelu, 8/3 x width, rounded up to 32, for swiglu)"},
+        metadata={"help": "hidden channels (0: 4 x width; 8/3 x width, rounded up to 32, for swiglu)"},
     )
     positions: Literal["rotary", "learned"] = field(default="rotary", metadata={"help": "how positions are told"})
     normalization: Literal["rms", "layer"] = field(default="rms", metadata={"help": "RMSNorm or LayerNorm"})
-    feedforward: Literal["swiglu", "gelu"] = field(default="swiglu", metadata={"help": "SwiGLU or GELU"})
+    feedforward: Literal["swiglu", "gelu", "relu2"] = field(
+        default="swiglu", metadata={"help": "SwiGLU, GELU or squared ReLU"}
+    )
     biases: bool = field(default=False, metadata={"help": "biases in linear layers and LayerNorm"})
     query_key_norm: bool = field(default=True, metadata={"help": "normalize queries and keys (Qwen3)"})
     tied_embeddings: bool = field(default=True, metadata={"help": "the output head is the token embedding"})
+    value_embeddings: int = field(
+        default=0, metadata={"help": "last layers that add an embedding of the token to their values"}
+    )
+    logit_softcap: float = field(default=0.0, metadata={"help": "logits stay within +- this (0: no limit)"})
+    zero_output_projections: bool = field(
+        default=False, metadata={"help": "projections back to the residual stream start at zero"}
+    )
     rotary_base: float = field(default=10_000.0, metadata={"help": "slowest rotary wavelength / 2 pi"})
     norm_epsilon: float = field(default=1e-6, metadata={"help": "added inside normalizations"})
     dropout: float = field(default=0.0, metadata={"help": "share of activations dropped in training"})
@@ -43,9 +52,20 @@ class GPTConfig:
         for key in ("vocabulary_size", "context", "layers", "width", "heads"):
             if getattr(self, key) < 1:
                 raise UsageError(f"model.{key} is {getattr(self, key)}; it must be at least 1")
-        for key in ("key_value_heads", "head_width", "feedforward_width", "norm_epsilon"):
+        for key in (
+            "key_value_heads",
+            "head_width",
+            "feedforward_width",
+            "norm_epsilon",
+            "value_embeddings",
+            "logit_softcap",
+        ):
             if not getattr(self, key) >= 0:
                 raise UsageError(f"model.{key} is {getattr(self, key)}; it must be at least 0")
+        if self.value_embeddings > self.layers:
+            raise UsageError(
+                f"model.value_embeddings is {self.value_embeddings}; there are only {self.layers} model.layers"
+            )
         if not 0 < self.rotary_base < float("inf"):
             raise UsageError(f"model.rotary_base is {self.rotary_base}; it must be above 0")
         if not self.head_width and self.width % self.heads:
@@ -75,4 +95,4 @@ class GPTConfig:
         """Hidden channels of the feed-forward layer, with the default worked out."""
         if self.feedforward_width:
             return self.feedforward_width
-        return 4 * self.width if self.feedforward == "gelu" else -(-8 * self.width // 3 // 32) * 32
+        return -(-8 * self.width // 3 // 32) * 32 if self.feedforward == "swiglu" else 4 * self.width

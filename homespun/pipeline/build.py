@@ -19,11 +19,12 @@ from typing import Any
 from homespun.common.configuration import flatten
 from homespun.common.errors import Interrupted, UsageError
 from homespun.common.files import read_json, remove_leftovers, write_json
-from homespun.common.progress import Reporter
+from homespun.common.progress import Reporter, Silent
 from homespun.corpus.prepare import CorpusManifest, iterate_texts
 from homespun.corpus.sources import scan
-from homespun.pipeline.configuration import Choices, Configuration, write_toml
+from homespun.pipeline.configuration import Choices, Configuration, load_toml, write_toml
 from homespun.pipeline.environment import describe_environment
+from homespun.pipeline.made_with import differences
 from homespun.pipeline.planning import (
     Plan,
     choose_corpus,
@@ -33,14 +34,16 @@ from homespun.pipeline.planning import (
     plan_lines,
 )
 from homespun.pipeline.run_folder import RunFolder, create_run, locked
+from homespun.pipeline.sinks import check_sinks
 from homespun.pipeline.stages import corpus_stage, tokenizer_stage, tokens_stage
 from homespun.pipeline.train_stage import train_run
 from homespun.report.read_run import read_run
 from homespun.report.terminal import summary, summary_lines
 from homespun.report.write import write_report
 from homespun.tokenizer.tokenizer import Tokenizer
-from homespun.training.device import choose_device, set_threads
+from homespun.training.device import available_cores, choose_device, set_threads
 from homespun.training.pace import FixedPace, Pace, TimedPace
+from homespun.training.world import World, join_world, processes_here, started_again
 
 SECONDS_BEFORE_THE_CLOCK = 3.0  # starting Python and importing PyTorch, before anything here runs
 
@@ -56,10 +59,16 @@ def begin(
 ) -> int:
     """Start a run in the new folder ``out``. ``minutes`` None: exactly as configured, no plan."""
     check_vocabulary_key(choices)
+    check_sinks(choices.config.training.sinks)
     scan(sources)
     asked = {key: value for key, value in flatten(choices.config).items() if not choices.is_open(key)}
-    run = create_run(out, sources, minutes, command, asked, {key: choices.origins[key] for key in asked})
-    return walk(run, reporter, json_output)
+    with join_world(choices.config.training.device) as world:
+        run = RunFolder(out)
+        # A launcher that starts the processes of a run anew gives them the command that began it.
+        if world.is_first and not (started_again() and (out / "run.json").exists()):
+            create_run(out, sources, minutes, command, asked, {key: choices.origins[key] for key in asked})
+        world.wait()
+        return walk(run, reporter, json_output, world)
 
 
 def continue_run(out: Path, reporter: Reporter, json_output: bool) -> int:
@@ -69,7 +78,8 @@ def continue_run(out: Path, reporter: Reporter, json_output: bool) -> int:
     if run.finished:
         reporter.say(f"{out} is finished.")
         return show_result(run, reporter, json_output)
-    return walk(run, reporter, json_output)
+    with join_world(asked_choices(run).config.training.device) as world:
+        return walk(run, reporter, json_output, world)
 
 
 def show_plan(sources: list[str], minutes: float, choices: Choices, reporter: Reporter, json_output: bool) -> int:
@@ -105,12 +115,18 @@ class Clock:
         self.run.update(seconds_total=round(self.seconds(), 1), **changes)
 
 
-def walk(run: RunFolder, reporter: Reporter, json_output: bool) -> int:
-    """All stages in order, skipping what is there."""
+def walk(run: RunFolder, reporter: Reporter, json_output: bool, world: World) -> int:
+    """All stages in order, skipping what is there. Of several processes the first prepares, all of them train."""
+    if not world.is_first:
+        return follow(run, world)
     with locked(run), stoppable(run):
         remove_leftovers(run.path)
         clock = Clock(run)
-        ready = prepare_and_plan(run, asked_choices(run), run.record()["minutes_asked"], clock, reporter)
+        choices = asked_choices(run)
+        if world.size > 1 and choices.is_open("training.threads"):
+            share = max(1, available_cores() // processes_here())
+            choices = choices.with_values({"training.threads": share}, "plan")
+        ready = prepare_and_plan(run, choices, run.record()["minutes_asked"], clock, reporter)
         if not (run.tokens / "manifest.json").exists():
             reporter.say("\n".join(plan_lines(ready.plan)))
         tokens_stage(run, ready.tokenizer, ready.corpus, reporter)
@@ -118,12 +134,23 @@ def walk(run: RunFolder, reporter: Reporter, json_output: bool) -> int:
             spare = ready.plan.training_seconds_left(clock.seconds()) if ready.plan.timed else None
             run.update(training_seconds=spare)
         clock.note(state="training")
-        finished = train_run(run, ready.choices.config, pace_of(run, ready), reporter)
+        world.wait()
+        finished = train_run(run, ready.choices.config, pace_of(run, ready), reporter, world)
         clock.note(state="finished" if finished else "training")
         write_report(run.path)
         if not finished:
             raise KeyboardInterrupt
     return show_result(run, reporter, json_output)
+
+
+def follow(run: RunFolder, world: World) -> int:
+    """What every process but the first does: wait for the text and the plan, then train."""
+    with stoppable(run):
+        world.wait()
+        finished = train_run(run, load_toml(run.config), FixedPace(), Silent(), world)
+        if not finished:
+            raise KeyboardInterrupt
+    return 0
 
 
 def pace_of(run: RunFolder, ready: "Ready") -> Pace:
@@ -191,8 +218,22 @@ def prepare_and_plan(
     else:
         plan = plan_stage(run, choices, minutes, corpus, tokenizer, clock, reporter)
     choices = choices.with_values(plan.values, "plan")
+    refuse_edited_configuration(run, choices, plan)
     write_toml(run.config, choices.config)
     return Ready(corpus, tokenizer, plan, choices)
+
+
+def refuse_edited_configuration(run: RunFolder, choices: Choices, plan: Plan) -> None:
+    """A run goes on as it began: what somebody has written into its ``config.toml`` would have no effect."""
+    if not run.config.exists():
+        return
+    found, wanted = flatten(load_toml(run.config)), flatten(choices.config)
+    if plan.timed:  # at its end such a run writes down the number of steps that it really had
+        found["training.steps"] = wanted["training.steps"]
+    if changes := differences(wanted, found):
+        raise UsageError(
+            f"{run.config} was changed after the run began: {changes}; put it back, or begin a new run with --config"
+        )
 
 
 def plan_stage(

@@ -3,14 +3,13 @@
 import os
 import platform
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy
 import torch
 
 from homespun import __version__
-from homespun.training.device import available_cores
+from homespun.training.device import available_cores, processor_name
 
 
 def describe_environment(device: torch.device, threads: int) -> dict[str, Any]:
@@ -29,20 +28,18 @@ def describe_environment(device: torch.device, threads: int) -> dict[str, Any]:
     }
 
 
-def processor_name() -> str:
-    """The processor's own name where the system tells it."""
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text("utf-8", "replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def memory_bytes() -> int:
     """Memory of the machine in bytes; 0 where the system does not tell."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return 0
+
+
+def available_memory_bytes() -> int:
+    """Memory that is free now; 0 where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
     except (ValueError, OSError, AttributeError):
         return 0
 

@@ -25,7 +25,6 @@ from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.budget import (
     LAW,
     Expectation,
-    Machine,
     Situation,
     TextFacts,
     best_candidate,
@@ -34,8 +33,10 @@ from homespun.training.budget import (
     learning_rate_for,
     measure_machine,
 )
-from homespun.training.device import set_threads
-from homespun.training.machine import faster_precision
+from homespun.training.device import available_cores
+from homespun.training.execution import Execution
+from homespun.training.machine import choose_execution
+from homespun.training.settings import TrainingConfig
 
 # Reading and encoding take a second for about 4 MB: a tenth of the time goes there at most.
 CORPUS_BYTES_PER_SECOND_ASKED = 300_000
@@ -52,6 +53,12 @@ SHORTEST_CONTEXT = 32
 LEAST_WINDOWS = 64
 # With all of these given there is nothing left to measure for.
 MEASURED_FOR = {"model.width", "model.layers", "training.batch_size", "training.steps"}
+EXECUTION_REASONS = {
+    "training.precision": "the fastest here, measured on this model's steps",
+    "training.attention": "the fastest kernel here, measured",
+    "training.compile": "on where it pays within this run, measured",
+    "training.threads": "as many as are fastest, measured",
+}
 SMALL_MEMORY = 8 << 30  # where the system does not tell how much there is
 
 
@@ -137,10 +144,7 @@ def make_plan(
     set_by_user = {key for key, origin in choices.origins.items() if origin not in ("default", "plan")}
     fixed = frozenset(set_by_user - {"model.vocabulary_size"})  # the tokenizer decides that one, whoever set it
     chosen_before = {key: value for key, value in flatten(choices.config).items() if choices.origins.get(key) == "plan"}
-    values = chosen_before | {
-        "model.vocabulary_size": tokenizer.vocabulary_size,
-        "training.threads": set_threads(choices.config.training.threads),
-    }
+    values = chosen_before | {"model.vocabulary_size": tokenizer.vocabulary_size}
     if minutes is not None and "model.context" not in fixed:
         values["model.context"] = context_for(facts)
     choices = choices.with_values(values, "plan")
@@ -165,24 +169,29 @@ def measured_plan(
     """The best shape for the time, by measuring this machine."""
     began = time.monotonic()
     model, training = choices.config.model, choices.config.training
-    machine = measure_machine(model, max(1, MEASURED_TOKENS // model.context), training.precision, device)
+    threads = training.threads or available_cores()
+    machine = measure_machine(model, max(1, MEASURED_TOKENS // model.context), training, threads, device)
     spent += time.monotonic() - began
     seconds = minutes * 60 - spent - SECONDS_OF_SAMPLES_AND_REPORT
     memory = memory_bytes() or SMALL_MEMORY
     best = best_candidate(LAW, Situation(facts, model, training, fixed, machine, seconds, memory))
     after = SECONDS_OF_SAMPLES_AND_REPORT + best.final_validation_seconds
     refuse_too_little_time(minutes, spent + after)
+    execution, speeds = choose_execution(
+        best.model, best.batch_size, training, device, best.steps * best.batch_size * best.model.context
+    )
     return Plan(
         minutes=minutes,
         timed="training.steps" not in fixed and training.schedule == "trapezoid",
-        values=chosen_values(best, machine, facts),
+        values=chosen_values(best, facts) | execution_values(execution),
         reasons=reasons(facts, minutes),
         # Measuring ran in this process too, and what it once held counts.
         expected=expectation_record(best, facts) | {"memory_bytes": max(best.memory_bytes, peak_memory_bytes())},
         measured={
-            "precision": machine.precision,
-            "threads": training.threads,
-            "speeds": [asdict(speed) for speed in machine.speeds],
+            "execution": str(execution),
+            "precision": execution.precision,
+            "threads": execution.threads,
+            "speeds": [asdict(speed) | {"precision": speed.precision} for speed in (*machine.speeds, *speeds)],
         },
         seconds_after_training=after,
         most_steps=best.most_steps,
@@ -191,18 +200,19 @@ def measured_plan(
 
 
 def configured_plan(choices: Choices, facts: TextFacts, device: torch.device) -> Plan:
-    """For a run that is trained as configured: only the precision is measured, if nobody named it."""
+    """For a run that is trained as configured: only what nobody has named of the execution is measured."""
     model, training = choices.config.model, choices.config.training
-    precision = training.precision
-    if precision == "auto":
-        precision = faster_precision(model, max(1, MEASURED_TOKENS // model.context), device)
     tokens = training.steps * training.batch_size * model.context
+    execution = configured_execution(training)
+    if execution is None:
+        rows = training.micro_batch_size or training.batch_size
+        execution, _ = choose_execution(model, rows, training, device, tokens)
     loss = expected_loss(LAW, facts, model, tokens)
     return Plan(
         minutes=None,
         timed=False,
-        values={"training.precision": precision},
-        reasons={"training.precision": "the faster one for this model on this machine, measured"},
+        values=execution_values(execution),
+        reasons=EXECUTION_REASONS,
         expected={
             "validation_bits_per_byte": facts.bits_per_byte(loss),
             "validation_loss": loss,
@@ -210,9 +220,26 @@ def configured_plan(choices: Choices, facts: TextFacts, device: torch.device) ->
             "parameters": parameter_count(model),
             "memory_bytes": training_memory_bytes(model, training.batch_size * model.context),
         },
-        measured={"precision": precision, "threads": training.threads},
+        measured={"execution": str(execution), "precision": execution.precision, "threads": execution.threads},
         seconds_after_training=0.0,
     )
+
+
+def configured_execution(training: TrainingConfig) -> Execution | None:
+    """As configured, if that leaves nothing open."""
+    if "auto" in (training.precision, training.attention, training.compile) or not training.threads:
+        return None
+    return Execution.of(training)
+
+
+def execution_values(execution: Execution) -> dict[str, Any]:
+    """The configuration keys that stand for an execution."""
+    return {
+        "training.precision": execution.precision,
+        "training.attention": execution.attention,
+        "training.compile": "on" if execution.compiled else "off",
+        "training.threads": execution.threads,
+    }
 
 
 def refuse_too_little_time(minutes: float, other_seconds: float) -> None:
@@ -265,7 +292,7 @@ def context_for(facts: TextFacts) -> int:
     return context
 
 
-def chosen_values(best: Expectation, machine: Machine, facts: TextFacts) -> dict[str, Any]:
+def chosen_values(best: Expectation, facts: TextFacts) -> dict[str, Any]:
     """The configuration keys that follow from the best candidate."""
     validation_steps = facts.validation_tokens / 3 / (best.batch_size * best.model.context)  # forward only: a third
     affordable = int(SHARE_FOR_VALIDATION * best.steps / max(validation_steps, 1e-9))
@@ -282,7 +309,6 @@ def chosen_values(best: Expectation, machine: Machine, facts: TextFacts) -> dict
         "training.warmup_steps": min(100, max(5, best.steps // 20)),
         "training.evaluate_every": max(1, best.steps // validations),
         "training.sample_every": max(1, best.steps // SAMPLES_IN_A_RUN),
-        "training.precision": machine.precision,
     }
 
 
@@ -302,9 +328,7 @@ def reasons(facts: TextFacts, minutes: float) -> dict[str, str]:
         "training.batch_size": "grows with the length of the run",
         "training.steps": "what fits into the time; adjusted while the learning rate is constant",
         "training.learning_rate": "follows the width",
-        "training.precision": "the faster one, measured",
-        "training.threads": "one per core",
-    }
+    } | EXECUTION_REASONS
 
 
 def expectation_record(best: Expectation, facts: TextFacts) -> dict[str, float]:

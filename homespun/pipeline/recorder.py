@@ -1,5 +1,7 @@
 """Watches the training loop and writes down what it sees: metrics, samples, the bar on the screen."""
 
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,13 @@ from homespun.inference.settings import SamplingConfig
 from homespun.inference.stream import stream_text
 from homespun.models.gpt import GPT
 from homespun.pipeline.run_folder import RunFolder
+from homespun.pipeline.sinks import Sink
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.checkpoint import TrainingState
 from homespun.training.validation import ExactLoss
 
 CHARACTERS_ON_SCREEN = 240
+WARNINGS_OF_SKIPPED_STEPS = 5
 
 
 class Recorder:
@@ -24,13 +28,14 @@ class Recorder:
     def __init__(
         self,
         run: RunFolder,
-        model: GPT,
+        model: Callable[[], GPT | None],
         tokenizer: Tokenizer,
         batches: NextTokenBatches,
         sampling: SamplingConfig,
         prompts: list[str],
         reporter: Reporter,
         stage: Stage,
+        sinks: Sequence[Sink] = (),
     ) -> None:
         self.run = run
         self.model = model
@@ -40,13 +45,14 @@ class Recorder:
         self.prompts = prompts
         self.reporter = reporter
         self.stage = stage
+        self.sinks = sinks
         self.steps_shown = 0
         self.lines_lost = 0
         self.validation: ExactLoss | None = None
         self.smooth_speed = 0.0
 
     def trained(self, record: dict[str, Any], state: TrainingState) -> None:
-        self.write_down(self.run.metrics, {"kind": "train"} | record | where(state))
+        self.measured({"kind": "train"} | record | where(state))
         speed = record["tokens_per_second"]
         self.smooth_speed = speed if not self.smooth_speed else 0.8 * self.smooth_speed + 0.2 * speed
         self.stage.resize(state.total)
@@ -57,15 +63,30 @@ class Recorder:
 
     def validated(self, loss: ExactLoss, state: TrainingState) -> None:
         self.validation = loss
-        self.write_down(
-            self.run.metrics,
-            {"kind": "validation", "loss": loss.loss, "bits_per_byte": loss.bits_per_byte} | where(state),
-        )
+        self.measured({"kind": "validation", "loss": loss.loss, "bits_per_byte": loss.bits_per_byte} | where(state))
+
+    def skipped(self, record: dict[str, Any], state: TrainingState) -> None:
+        """A step that changed nothing; numbers that JSON has no word for are written as text."""
+        told = {key: value if math.isfinite(value) else str(value) for key, value in record.items()}
+        self.measured({"kind": "skipped"} | where(state) | told)
+        if state.skipped <= WARNINGS_OF_SKIPPED_STEPS:
+            loss, norm = f"loss {record['loss']:.3g}", f"gradient norm {record['gradient_norm']:.3g}"
+            self.reporter.warn(f"step {record['step']:,} was skipped: {loss}, {norm} (batch {record['batch']:,})")
+
+    def rolled_back(self, reason: str, state: TrainingState) -> None:
+        """The run goes on from an earlier step; the records of what lies ahead again are dropped."""
+        self.run.forget_after(state.step, state.total)
+        self.measured({"kind": "rolled_back", "reason": reason} | where(state))
+        self.reporter.warn(f"{reason}; back to step {state.step:,}, at half the learning rate")
+        self.stage.advance(state.step - self.steps_shown)
+        self.steps_shown = state.step
 
     def sampled(self, state: TrainingState) -> None:
         """Write a short text from each prompt; show the first."""
+        model = self.model()
+        assert model is not None
         for number, prompt in enumerate(self.prompts):
-            text = self.write(prompt)
+            text = self.write(model, prompt)
             self.write_down(
                 self.run.samples,
                 {"prompt": prompt, "text": text, "temperature": self.sampling.temperature} | where(state),
@@ -73,6 +94,12 @@ class Recorder:
             if number == 0:
                 title = f"step {state.step:,} ({state.step / max(1, state.total):.0%})"
                 self.reporter.sample(title, prompt, text[:CHARACTERS_ON_SCREEN])
+
+    def measured(self, record: dict[str, Any]) -> None:
+        """One more line of ``metrics.jsonl``, and the same to every sink."""
+        self.write_down(self.run.metrics, record)
+        for sink in self.sinks:
+            sink.log(record)
 
     def write_down(self, file: Path, record: dict[str, Any]) -> None:
         """One more line; a disk that is full costs a warning and the line, never the training."""
@@ -83,13 +110,31 @@ class Recorder:
                 self.reporter.warn(f"{explain_os_error(error, 'cannot write')}; training goes on")
             self.lines_lost += 1
 
-    def write(self, prompt: str) -> str:
+    def write(self, model: GPT, prompt: str) -> str:
         """What the model writes now."""
-        was_training = self.model.training
-        pieces = stream_text(Engine(self.model), self.tokenizer, prompt, self.sampling)
+        was_training = model.training
+        pieces = stream_text(Engine(model), self.tokenizer, prompt, self.sampling)
         text = "".join(pieces)
-        self.model.train(was_training)
+        model.train(was_training)
         return text
+
+
+class Bystander:
+    """The observer of every process but the first: it only helps to bring a sharded model together for a sample."""
+
+    def __init__(self, model: Callable[[], GPT | None]) -> None:
+        self.model = model
+
+    def trained(self, record: dict[str, Any], state: TrainingState) -> None: ...
+
+    def skipped(self, record: dict[str, Any], state: TrainingState) -> None: ...
+
+    def rolled_back(self, reason: str, state: TrainingState) -> None: ...
+
+    def validated(self, loss: ExactLoss, state: TrainingState) -> None: ...
+
+    def sampled(self, state: TrainingState) -> None:
+        self.model()
 
 
 def where(state: TrainingState) -> dict[str, Any]:

@@ -1,15 +1,20 @@
 """The training stage of a run: shards and a configuration in; checkpoints, metrics, samples, result out.
 
 Puts the parts together (model, optimizer, batches, pace, recorder), finds the newest checkpoint and
-lets the one loop run. All that is special to a run folder is here; the loop knows nothing of it.
+lets the one loop run, in one process or as one of several. All that is special to a run folder is here; the
+loop knows nothing of it.
 """
 
+import contextlib
+import functools
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 
+from homespun.batches.ahead import Ahead, check_workers
 from homespun.batches.next_token import NextTokenBatches, validation_batches
 from homespun.batches.shards import TokenShards, read_manifest, verify_shards
 from homespun.common.configuration import flatten, replace_values
@@ -20,75 +25,160 @@ from homespun.models.arithmetic import matrix_parameters, parameter_count, train
 from homespun.models.gpt import GPT
 from homespun.models.registry import build_model
 from homespun.pipeline.configuration import Configuration, write_toml
-from homespun.pipeline.environment import peak_memory_bytes
-from homespun.pipeline.recorder import Recorder
+from homespun.pipeline.environment import available_memory_bytes, peak_memory_bytes
+from homespun.pipeline.made_with import check_made_with, made_with
+from homespun.pipeline.recorder import Bystander, Recorder
 from homespun.pipeline.run_folder import RunFolder
+from homespun.pipeline.sinks import Session, open_sinks
 from homespun.tokenizer.tokenizer import Tokenizer
-from homespun.training.checkpoint import (
-    TrainingState,
-    load_checkpoint,
-    newest_checkpoint,
-    save_checkpoint,
-)
-from homespun.training.device import choose_device, set_threads
+from homespun.training.average import WeightAverage
+from homespun.training.checkpoint import Moving, TrainingState, load_checkpoint, newest_checkpoint
+from homespun.training.device import available_cores, choose_device
+from homespun.training.execution import Execution, apply_to_model, compile_step, why_not_compile
+from homespun.training.guard import Guard
 from homespun.training.interruption import Interruption
 from homespun.training.loop import TrainingRun, train
-from homespun.training.losses import NextToken
+from homespun.training.losses import NextToken, Objective
 from homespun.training.optimizer import build_optimizer
 from homespun.training.pace import Pace
+from homespun.training.parallel import PARALLEL, check_batch
+from homespun.training.saving import Saver
+from homespun.training.sharding import gathered
 from homespun.training.validation import ExactLoss, exact_loss
+from homespun.training.world import World
 
 VALIDATION_TOKENS_AT_ONCE = 8192
 PROMPT_CHARACTERS = 32
+COPIES_THAT_FIT = 4  # free memory must hold so many copies of what a checkpoint holds, or saving waits for the disk
 
 
-def train_run(run: RunFolder, config: Configuration, pace: Pace, reporter: Reporter) -> bool:
+def train_run(run: RunFolder, config: Configuration, pace: Pace, reporter: Reporter, world: World = World()) -> bool:
     """Train to the end, or until asked to stop; ``pace`` says how many steps.
 
     True: finished, ``result.json`` is written. False: saved, to be continued.
     """
     check_shards(run)
+    with contextlib.ExitStack() as stack:
+        training_run, recorder = assemble(run, config, pace, reporter, world, stack)
+        finished = train(training_run)
+        if finished:
+            recorder.sampled(training_run.state)
+    if finished and isinstance(recorder, Recorder):
+        conclude(run, config, recorder, training_run.state)
+    return finished
+
+
+def assemble(
+    run: RunFolder, config: Configuration, pace: Pace, reporter: Reporter, world: World, stack: contextlib.ExitStack
+) -> tuple[TrainingRun, Recorder | Bystander]:
+    """All parts of a run, at its newest checkpoint; ``stack`` closes what has to be closed."""
     training = config.training
-    device = choose_device(training.device)
-    threads = set_threads(training.threads)
+    check_batch(training.batch_size, training.micro_batch_size, world)
+    check_workers(training.workers, available_cores())
+    device = choose_device(training.device, world.local_rank)
+    execution = possible(Execution.of(training), device, reporter)
+    torch.set_num_threads(execution.threads)
     torch.manual_seed(training.seed)
     be_deterministic(device)
-    tokenizer = Tokenizer.load(run.tokenizer)
+
     model = build_model(config.model).to(device)
-    optimizer = build_optimizer(model, training)
-    batches = NextTokenBatches(
-        TokenShards(run.tokens, "train"), config.model.context, training.batch_size, training.seed
-    )
-    state = restore(run, model, optimizer, reporter) or TrainingState(
-        0, training.steps, 0, 0.0, threads, training.precision
-    )
-    if state.threads != threads:
-        reporter.warn(
-            f"the run began with {state.threads} threads and goes on with {threads}: "
-            "the weights will not be equal to the last bit"
-        )
-    run.forget_after(state.step, state.total)
     write_model_record(run, config, model)
-    task, save = NextToken(), saver(run, config, model, optimizer, reporter)
+    apply_to_model(model, execution)
+    objective: torch.nn.Module = Objective(model, NextToken())
+    if world.size > 1:
+        objective = PARALLEL[training.parallel](objective, world, device, training.shard_size)
+    # Validation has batches of other shapes, which need not be compiled; but sharded weights meet only in the whole.
+    measured = objective if training.parallel != "replicated" and world.size > 1 else Objective(model, NextToken())
+    if execution.compiled:
+        compile_step(objective)
+
+    optimizer = build_optimizer(model, training)
+    guard = Guard(training.outlier_factor, device)
+    average = WeightAverage(model, training.average_decay) if training.average_decay else None
+    moving: dict[str, Moving] = {"optimizer": optimizer, "guard": guard}
+    if average is not None:
+        moving["average"] = average
+    documents = {"config.json": flatten(config.model), "made_with.json": made_with(run, config)}
+
+    def restore() -> TrainingState | None:
+        checkpoint = newest_checkpoint(run.checkpoints, reporter.warn, clean=world.is_first)
+        if checkpoint is None:
+            return None
+        check_made_with(checkpoint, documents["made_with.json"])
+        return load_checkpoint(checkpoint, model, moving)
+
+    state = restore()
+    if state is None:
+        state = TrainingState(0, training.steps, 0, 0.0, execution)
+    else:
+        reporter.say(f"continuing at step {state.step:,} of {state.total:,}")
+        if state.execution != execution:
+            reporter.warn(
+                f"the run began as {state.execution} and goes on as {execution}: not the same to the last bit"
+            )
+        state.execution = execution
+    world.wait()  # nobody reads the folder any more when the first one begins to write to it
+    if world.is_first:
+        run.forget_after(state.step, state.total)
+
+    shards = TokenShards(run.tokens, "train")
+    batches = NextTokenBatches(shards, config.model.context, training.batch_size, training.seed, world.rank, world.size)
+    ahead = Ahead(batches.batch, training.workers)
+    stack.callback(ahead.close)
+    saver = Saver(
+        run.checkpoints, model, moving, documents, run.tokenizer, training.keep_checkpoints, reporter.warn, world,
+        background=copies_fit(config),
+    )  # fmt: skip
+    stack.callback(saver.settle)
+    interruption = stack.enter_context(Interruption())
+    recorder: Recorder | Bystander = Bystander(functools.partial(gathered, model, world))
+    if world.is_first:
+        session = Session(run.path, run.record()["name"], flatten(config), state.step)
+        tokenizer = Tokenizer.load(run.tokenizer)
+        recorder = Recorder(
+            run,
+            functools.partial(gathered, model, world),
+            tokenizer,
+            batches,
+            config.sampling,
+            [first_words(run, tokenizer), ""],  # the first is shown while training
+            reporter,
+            stack.enter_context(reporter.stage("training", state.total, "steps")),
+            stack.enter_context(open_sinks(training.sinks, session, reporter.warn)),
+        )
+    training_run = TrainingRun(
+        model, objective, optimizer, guard, ahead, validation(run, config, measured, device, world), saver, restore,
+        training, pace, recorder, device, state, average, world, lambda: interruption.requested,
+    )  # fmt: skip
+    return training_run, recorder
+
+
+def possible(execution: Execution, device: torch.device, reporter: Reporter) -> Execution:
+    """The same, not compiled where that cannot be done."""
+    if execution.compiled and (reason := why_not_compile(device.type)):
+        reporter.warn(f"steps are not compiled: {reason}")
+        return replace(execution, compiled=False)
+    return execution
+
+
+def copies_fit(config: Configuration) -> bool:
+    """Whether there is memory to copy weights and moments, so that a thread can write them beside the training."""
+    return COPIES_THAT_FIT * 12 * parameter_count(config.model) < available_memory_bytes()
+
+
+def validation(
+    run: RunFolder, config: Configuration, objective: torch.nn.Module, device: torch.device, world: World
+) -> Callable[[str], ExactLoss]:
+    """The exact loss over the whole validation split, at a precision."""
+    shards = TokenShards(run.tokens, "validation")
+    text_bytes = read_manifest(run.tokens)["splits"]["validation"]["bytes"]
+    rows = max(world.size, VALIDATION_TOKENS_AT_ONCE // config.model.context)
 
     def validate(precision: str) -> ExactLoss:
-        shards = TokenShards(run.tokens, "validation")
-        text_bytes = read_manifest(run.tokens)["splits"]["validation"]["bytes"]
-        rows = max(1, VALIDATION_TOKENS_AT_ONCE // config.model.context)
         windows = validation_batches(shards, config.model.context, rows)
-        return exact_loss(model, task, windows, text_bytes, device, precision)
+        return exact_loss(objective, windows, text_bytes, device, precision, world)
 
-    with Interruption() as interruption, reporter.stage("training", state.total, "steps") as stage:
-        prompts = [first_words(run, tokenizer), ""]  # the first is shown while training
-        recorder = Recorder(run, model, tokenizer, batches, config.sampling, prompts, reporter, stage)
-        training_run = TrainingRun(
-            model, optimizer, task, batches.batch, validate, save, training, pace, recorder, device, state,
-            lambda: interruption.requested,
-        )  # fmt: skip
-        finished = train(training_run)
-    if finished:
-        conclude(run, config, recorder, state)
-    return finished
+    return validate
 
 
 def be_deterministic(device: torch.device) -> None:
@@ -108,34 +198,6 @@ def check_shards(run: RunFolder) -> None:
         )
     if manifest["splits"]["validation"]["tokens"] < 2:
         raise HomespunError("the validation split has no tokens; raise corpus.validation_fraction or add text")
-
-
-def restore(run: RunFolder, model: GPT, optimizer: torch.optim.Optimizer, reporter: Reporter) -> TrainingState | None:
-    """The state of the newest whole checkpoint, loaded; None if the run has not trained yet."""
-    checkpoint = newest_checkpoint(run.checkpoints, reporter.warn)
-    if checkpoint is None:
-        return None
-    state = load_checkpoint(checkpoint, model, optimizer)
-    reporter.say(f"continuing at step {state.step:,} of {state.total:,} ({checkpoint})")
-    return state
-
-
-def saver(
-    run: RunFolder, config: Configuration, model: GPT, optimizer: torch.optim.Optimizer, reporter: Reporter
-) -> Callable[[TrainingState], None]:
-    """Saves checkpoints; a full disk costs a warning while training goes on, and is an error at the end."""
-    model_config = flatten(config.model)
-
-    def save(state: TrainingState) -> None:
-        keep = config.training.keep_checkpoints
-        try:
-            save_checkpoint(run.checkpoints, model, optimizer, state, model_config, run.tokenizer, keep)
-        except HomespunError as error:
-            if state.step >= state.total:
-                raise
-            reporter.warn(f"no checkpoint at step {state.step:,}: {error}; training goes on")
-
-    return save
 
 
 def first_words(run: RunFolder, tokenizer: Tokenizer) -> str:
@@ -164,8 +226,7 @@ def write_model_record(run: RunFolder, config: Configuration, model: GPT) -> Non
 
 
 def conclude(run: RunFolder, config: Configuration, recorder: Recorder, state: TrainingState) -> None:
-    """Last samples, the result, and the configuration that makes the same weights again."""
-    recorder.sampled(state)
+    """The result, and the configuration that makes the same weights again."""
     final = recorder.validation
     assert final is not None
     write_toml(run.config, final_configuration(config, state))
@@ -176,6 +237,7 @@ def conclude(run: RunFolder, config: Configuration, recorder: Recorder, state: T
         "parameters": parameter_count(config.model),
         "steps": state.step,
         "tokens_seen": state.tokens,
+        "steps_skipped": state.skipped,
         "epochs": state.tokens / (recorder.batches.windows * config.model.context),
         "seconds_training": round(state.seconds, 1),
         "tokens_per_second": state.tokens / state.seconds,
@@ -187,4 +249,4 @@ def conclude(run: RunFolder, config: Configuration, recorder: Recorder, state: T
 
 def final_configuration(config: Configuration, state: TrainingState) -> Configuration:
     """``config`` with the number of steps that the run really had."""
-    return replace_values(config, {"training.steps": state.total, "training.threads": state.threads})
+    return replace_values(config, {"training.steps": state.total})

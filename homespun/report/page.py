@@ -1,13 +1,6 @@
-"""``RunData`` -> the whole HTML document, as one string that needs no other file.
+"""``RunData`` -> the whole HTML document, as one string that needs no other file."""
 
-The content security policy in its head forbids every load from outside and every script but ours (named by its
-SHA-256), so that not even a fault in escaping could make a hostile text do anything.
-"""
-
-import base64
-import hashlib
 from collections.abc import Callable
-from importlib.resources import files
 
 from homespun.report.closing_chapters import (
     commands_chapter,
@@ -16,6 +9,7 @@ from homespun.report.closing_chapters import (
     glossary_chapter,
 )
 from homespun.report.data_chapters import corpus_chapter, tokenizer_chapter
+from homespun.report.document import document, resource
 from homespun.report.facts import Facts, work_out
 from homespun.report.lookup import text
 from homespun.report.markup import escape
@@ -45,41 +39,17 @@ CHAPTERS: tuple[tuple[str, str, Chapter], ...] = (
 def whole_page(run: RunData) -> str:
     """The report of one run."""
     facts = work_out(run)
-    style = files("homespun.report").joinpath("page.css").read_text("utf-8")
-    script = files("homespun.report").joinpath("page.js").read_text("utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; form-action 'none'"
-    links = "".join(f'<li><a href="#{identity}">{escape(name)}</a></li>' for identity, name, _ in CHAPTERS)
-    chapters = "".join(write(run, facts) for _, _, write in CHAPTERS)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="color-scheme" content="light dark">
-<meta name="description" content="{escape(meaning(facts))}">
-<title>{escape(run.name)} · homespun</title>
-<style>
-{style}</style>
-</head>
-<body>
-<a class="skip-link" href="#main">To the content</a>
-<header>
-<p class="maker">homespun · report of a run</p>
-<h1>{escape(run.name)}</h1>
-<p class="when">{badge(run)}{escape(created(run))}</p>
-<nav aria-label="chapters"><ol>{links}</ol></nav>
-</header>
-<main id="main">
-{chapters}
-</main>
-<footer><p>Written by homespun from the files in <code>{escape(run.folder)}</code>. This page is one file and loads
-nothing: keep it, print it, send it on.</p></footer>
-<script>{script}</script>
-</body>
-</html>
-"""
+    return document(
+        [(identity, name, write(run, facts)) for identity, name, write in CHAPTERS],
+        title=run.name,
+        maker="report of a run",
+        heading=run.name,
+        when=badge(run) + escape(created(run)),
+        footer=f"Written by homespun from the files in <code>{escape(run.folder)}</code>. This page is one file and "
+        "loads\nnothing: keep it, print it, send it on.",
+        description=meaning(facts),
+        script=resource("page.js"),
+    )
 
 
 def badge(run: RunData) -> str:

@@ -9,13 +9,13 @@ need none. ``tokenizer_measure`` counts, ``tokenizer_comparison`` and ``tokenize
 ``tokenizer_trees`` draws; ``markup``, ``token_pictures`` and ``page.css`` are those of the reports of runs.
 """
 
-from collections.abc import Mapping, Sequence
-from importlib.resources import files
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from homespun.common.files import write_atomic
-from homespun.report.markup import card, cards, chapter, code, escape, fold, paragraph, table
+from homespun.report.document import document
+from homespun.report.markup import card, cards, chapter, code, fold, paragraph, table
 from homespun.report.token_pictures import show_bytes
 from homespun.report.tokenizer_comparison import length_chapter, samples_chapter
 from homespun.report.tokenizer_measure import OURS, Measurement, measure_all
@@ -96,45 +96,22 @@ def tokenizer_page(tokenizer: Tokenizer, texts: Mapping[str, str], compare: Mapp
     ]
     if any(texts.values()):
         chapters.append(("use", "Use", use_chapter(tokenizers, measured)))
-    return document(tokenizer, chapters)
+    identity = tokenizer.identity()
+    return document(
+        chapters,
+        title=f"tokenizer {identity}",
+        maker="report of a tokenizer",
+        heading=f"{whole(tokenizer.vocabulary_size)} tokens",
+        when=f"tokenizer <code>{identity}</code>",
+        footer="Written by homespun. This page is one file and loads nothing: keep it, print it, send it on.",
+        style=STYLE,
+    )
 
 
 def named(tokenizer: Tokenizer, compare: Mapping[str, Tokenizer]) -> dict[str, Tokenizer]:
     """All tokenizers by name, ours first; another one that bears our name gets a mark."""
     others = {f"{name} (the other)" if name == OURS else name: other for name, other in compare.items()}
     return {OURS: tokenizer} | others
-
-
-def document(tokenizer: Tokenizer, chapters: Sequence[tuple[str, str, str]]) -> str:
-    """Chapters (identity, name, HTML) -> the document. Its policy forbids every script and every load."""
-    links = "".join(f'<li><a href="#{identity}">{escape(name)}</a></li>' for identity, name, _ in chapters)
-    style = files("homespun.report").joinpath("page.css").read_text("utf-8")
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; form-action 'none'">
-<meta name="color-scheme" content="light dark">
-<title>tokenizer {tokenizer.identity()} · homespun</title>
-<style>
-{style}{STYLE}</style>
-</head>
-<body>
-<a class="skip-link" href="#main">To the content</a>
-<header>
-<p class="maker">homespun · report of a tokenizer</p>
-<h1>{whole(tokenizer.vocabulary_size)} tokens</h1>
-<p class="when">tokenizer <code>{tokenizer.identity()}</code></p>
-<nav aria-label="chapters"><ol>{links}</ol></nav>
-</header>
-<main id="main">
-{"".join(inside for _, _, inside in chapters)}
-</main>
-<footer><p>Written by homespun. This page is one file and loads nothing: keep it, print it, send it on.</p></footer>
-</body>
-</html>
-"""
 
 
 def facts_chapter(tokenizers: Mapping[str, Tokenizer], measured: Mapping[str, Measurement]) -> str:

@@ -30,7 +30,8 @@ from homespun.models.arithmetic import (
     training_memory_bytes,
 )
 from homespun.models.settings import GPTConfig
-from homespun.training.machine import Speed, measure_step
+from homespun.training.execution import Execution
+from homespun.training.machine import Speed, candidates, fastest, measure_step
 from homespun.training.settings import TrainingConfig
 
 # (width, layers) from seconds on a laptop to days on a GPU, with heads of 64 channels.
@@ -107,24 +108,26 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Machine:
-    """Measured speeds and the precision that won."""
+    """Measured speeds and the execution that won at the largest shape."""
 
-    precision: str
+    execution: Execution
     speeds: tuple[Speed, ...] = field(default=())
 
     def tokens_per_second(self, config: GPTConfig, precision: str = "") -> float:
         """Of training. Interpolated in operations per token, on logarithmic scales; constant beyond the ends."""
         flops = training_flops_per_token(config)
-        wanted = [speed for speed in self.speeds if speed.precision == (precision or self.precision)]
-        rows = sorted(wanted, key=lambda speed: speed.flops_per_token)
-        places = [math.log(row.flops_per_token) for row in rows]
-        rates = [math.log(row.flops_per_second) for row in rows]
+        best: dict[float, float] = {}
+        for speed in self.speeds:
+            if speed.precision == (precision or self.execution.precision):
+                best[speed.flops_per_token] = max(best.get(speed.flops_per_token, 0.0), speed.flops_per_second)
+        places = [math.log(place) for place in sorted(best)]
+        rates = [math.log(best[place]) for place in sorted(best)]
         return math.exp(float(np.interp(math.log(flops), places, rates))) / flops
 
     def validation_tokens_per_second(self, config: GPTConfig) -> float:
         """Of the final validation: forward only, a third of training, in fp32 where that was measured."""
         measured = {speed.precision for speed in self.speeds}
-        return 3 * self.tokens_per_second(config, "fp32" if "fp32" in measured else self.precision)
+        return 3 * self.tokens_per_second(config, "fp32" if "fp32" in measured else self.execution.precision)
 
 
 def shape(base: GPTConfig, width: int, layers: int, fixed: frozenset[str]) -> GPTConfig:
@@ -145,20 +148,20 @@ def rungs(base: GPTConfig, fixed: frozenset[str]) -> list[GPTConfig]:
     return list(dict.fromkeys(found)) or [base]
 
 
-def measure_machine(base: GPTConfig, batch_size: int, precision: str, device: torch.device) -> Machine:
-    """Time real steps of growing shapes until one takes long. ``precision`` auto: measure both, take the better."""
+def measure_machine(
+    base: GPTConfig, rows: int, training: TrainingConfig, threads: int, device: torch.device
+) -> Machine:
+    """Time real steps of growing shapes until one takes long; every execution at first, then the two that lead."""
     speeds: list[Speed] = []
-    candidates = ["fp32", "bf16"] if precision == "auto" else [precision]
+    ways = candidates(training, threads, device)
     for width, layers in MEASURED_SHAPES:
         config = shape(base, width, layers, frozenset())
-        row = [measure_step(config, batch_size, candidate, device) for candidate in candidates]
+        row = [measure_step(config, rows, way, device, training) for way in ways]
         speeds += row
-        if len(speeds) > len(candidates) and len(candidates) > 1:
-            candidates = [max(row, key=lambda speed: speed.tokens_per_second).precision]
-        if batch_size * config.context / row[0].tokens_per_second > LONGEST_MEASURED_STEP:
+        ways = [speed.execution for speed in sorted(row, key=lambda speed: -speed.tokens_per_second)[:2]]
+        if rows * config.context / row[0].tokens_per_second > LONGEST_MEASURED_STEP:
             break
-    best = max(speeds[-len(row) :], key=lambda speed: speed.tokens_per_second).precision
-    return Machine(best, tuple(speeds))
+    return Machine(fastest(row).execution, tuple(speeds))
 
 
 def expected_loss(law: Law, facts: TextFacts, config: GPTConfig, tokens: float) -> float:

@@ -1,9 +1,13 @@
 """Checkpoints: folders that are whole or absent, checked by SHA-256, without a pickle.
 
-``checkpoints/step-00000400/`` holds ``model.safetensors``, ``optimizer.safetensors`` (moments and the
-random state), ``config.json`` (the model's), ``tokenizer.json``, ``state.json`` (where the run stands)
-and ``manifest.json`` (a checksum for each). A folder is filled under a temporary name, synced and
-renamed, so a kill at any moment leaves the previous one; the newest whole one is found again.
+``checkpoints/step-00000400/`` holds ``model.safetensors``, ``optimizer.safetensors`` (all else that moves:
+moments, the guard's and the average's state), ``config.json`` (the model's), ``tokenizer.json``, ``made_with.json``
+(the configuration and the data of the run), ``state.json`` (where it stands) and ``manifest.json`` (a checksum for
+each). A folder is filled under a temporary name, synced and renamed, so a kill at any moment leaves the previous
+one; the newest whole one is found again.
+
+Tensors are whole, whatever number of processes they were spread over, so any number can go on with them.
+Random numbers need no place here: every step draws from a seed of its own (``homespun.training.loop``).
 """
 
 import json
@@ -11,9 +15,9 @@ import os
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -29,50 +33,83 @@ from homespun.common.files import (
     sha256_of_file,
     write_json,
 )
-from homespun.training.optimizer import load_optimizer_tensors, optimizer_tensors
+from homespun.training.execution import Execution
+from homespun.training.sharding import placed_like, whole
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 NAME = re.compile(r"step-(\d{8})")
-FILES = frozenset({"model.safetensors", "optimizer.safetensors", "config.json", "tokenizer.json", "state.json"})
-RANDOM_STATE = "random_state"
+FILES = frozenset(
+    {"model.safetensors", "optimizer.safetensors", "config.json", "tokenizer.json", "made_with.json", "state.json"}
+)
 
 
 @dataclass
 class TrainingState:
-    """Where a run stands. ``seconds`` of training so far, ``total`` steps as last decided."""
+    """Where a run stands. ``seconds`` of training so far, ``total`` steps as last decided.
+
+    ``skipped`` steps changed nothing (``homespun.training.guard``); each of ``rollbacks`` has halved the rate.
+    """
 
     step: int
     total: int
     tokens: int
     seconds: float
-    threads: int
-    precision: str
+    execution: Execution
+    skipped: int = 0
+    rollbacks: int = 0
+
+
+class Moving(Protocol):
+    """Something besides the weights that changes as a run goes on."""
+
+    def tensors(self) -> dict[str, torch.Tensor]: ...
+
+    def load_tensors(self, tensors: dict[str, torch.Tensor]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A moment of a run, copied so that training may go on while it is written."""
+
+    weights: dict[str, torch.Tensor]
+    moving: dict[str, torch.Tensor]
+    state: TrainingState
+
+
+def take_snapshot(
+    model: nn.Module, moving: dict[str, Moving], state: TrainingState, copy: bool = True, keep_it: bool = True
+) -> Snapshot:
+    """Whole tensors in the memory of the processor; every process of a run must call this at the same step.
+
+    ``copy`` False: for writing before anything changes. ``keep_it`` False: only help the others to theirs.
+    """
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        found = whole(tensor.detach())
+        return found.to("cpu", copy=copy).contiguous() if keep_it else found.new_empty(0)
+
+    return Snapshot(
+        {name: keep(parameter) for name, parameter in model.named_parameters()},
+        {f"{part}/{name}": keep(tensor) for part, thing in moving.items() for name, tensor in thing.tensors().items()},
+        replace(state),
+    )
 
 
 def save_checkpoint(
-    folder: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    state: TrainingState,
-    model_config: dict[str, Any],
-    tokenizer_file: Path,
-    keep: int,
+    folder: Path, snapshot: Snapshot, documents: dict[str, dict[str, Any]], tokenizer_file: Path, keep: int
 ) -> Path:
     """Write ``folder/step-NNNNNNNN`` and remove all but it and the ``keep - 1`` before it.
 
-    Later steps go too: they were damaged, or this run would have continued from them.
+    ``documents``: what ``config.json`` and ``made_with.json`` say. Later steps go too: they were damaged, or this
+    run would have continued from them.
     """
-    path = folder / f"step-{state.step:08d}"
+    path = folder / f"step-{snapshot.state.step:08d}"
     with atomic_folder(path) as temporary:
-        weights = {name: parameter.detach().contiguous() for name, parameter in model.named_parameters()}
-        write_tensors(weights, temporary / "model.safetensors")
-        write_tensors(
-            optimizer_tensors(model, optimizer) | {RANDOM_STATE: torch.get_rng_state()},
-            temporary / "optimizer.safetensors",
-        )
-        (temporary / "config.json").write_text(json.dumps(model_config, indent=1), "utf-8")
+        write_tensors(snapshot.weights, temporary / "model.safetensors")
+        write_tensors(snapshot.moving, temporary / "optimizer.safetensors")
+        for name, content in (documents | {"state.json": asdict(snapshot.state)}).items():
+            (temporary / name).write_text(json.dumps(content, indent=1), "utf-8")
         shutil.copyfile(tokenizer_file, temporary / "tokenizer.json")
-        (temporary / "state.json").write_text(json.dumps(asdict(state), indent=1), "utf-8")
         sums = {file.name: sha256_of_file(file) for file in sorted(temporary.iterdir())}
         write_json(temporary / "manifest.json", {"format": FORMAT_VERSION, "sha256": sums})
     kept = [found for found in list_checkpoints(folder) if found <= path][-keep:]
@@ -182,16 +219,20 @@ def load_weights(path: Path, model: nn.Module) -> None:
             )
     with torch.no_grad():
         for name, parameter in parameters.items():
-            parameter.copy_(tensors[name])
+            parameter.copy_(placed_like(tensors[name], parameter))
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
-    """Restore weights, moments and the random state; return where the run stood."""
+def load_checkpoint(path: Path, model: nn.Module, moving: dict[str, Moving]) -> TrainingState:
+    """Restore weights and all else that moves; return where the run stood."""
     load_weights(path, model)
     tensors = read_tensors(path / "optimizer.safetensors")
-    torch.set_rng_state(tensors.pop(RANDOM_STATE))
-    load_optimizer_tensors(model, optimizer, tensors)
-    return TrainingState(**read_json(path / "state.json"))
+    for part, thing in moving.items():
+        prefix = f"{part}/"
+        thing.load_tensors(
+            {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        )
+    record = read_json(path / "state.json")
+    return TrainingState(**(record | {"execution": Execution(**record["execution"])}))
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:

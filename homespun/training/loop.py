@@ -1,31 +1,39 @@
 """The one training loop: a model, batches and a task in; trained weights, checkpoints and metrics out.
 
-It trains whatever the task says, on one device, from step 0 or from a checkpoint. Interrupted
-between any two steps, or killed, it continues to the same bits: batches are a function of their
-number, the schedule a function of the step, and everything else is in the checkpoint.
+It trains whatever the task says, in one process or as one of several, from step 0 or from a checkpoint.
+Interrupted between any two steps, or killed, it continues to the same bits: batches, random numbers and the
+schedule are functions of the step, and everything else is in the checkpoint.
 
 The caller passes in what differs: how batches are made, how many steps (``Pace``), what to do with
-metrics and samples (``Observer``), how a checkpoint is written.
+metrics and samples (``Observer``), how a checkpoint is written and found again.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import nn
 
 from homespun.batches.batch import IGNORED, Batch
+from homespun.batches.order import key_of
 from homespun.common.errors import HomespunError
+from homespun.training.average import WeightAverage
 from homespun.training.checkpoint import TrainingState
-from homespun.training.losses import Task
-from homespun.training.optimizer import set_learning_rate
+from homespun.training.gradients import exchange_gradients, limit_gradients
+from homespun.training.guard import Guard
+from homespun.training.optimizer import Optimizers
 from homespun.training.pace import Pace
 from homespun.training.precision import autocast
 from homespun.training.schedule import SCHEDULES
 from homespun.training.settings import TrainingConfig
 from homespun.training.validation import ExactLoss
+from homespun.training.world import World
+
+STEPS_IN_VAIN = 5  # so many skipped in a row: not a bad batch, but weights that have gone astray
+MOST_ROLLBACKS = 3
+RATE_AFTER_ROLLBACK = 0.5
 
 
 class Observer(Protocol):
@@ -33,6 +41,14 @@ class Observer(Protocol):
 
     def trained(self, record: dict[str, Any], state: TrainingState) -> None:
         """Every ``log_every`` steps: loss in nats per token, rate, gradient norm, speed."""
+        ...
+
+    def skipped(self, record: dict[str, Any], state: TrainingState) -> None:
+        """A step that changed nothing: its number, loss, gradient norm, and the batch."""
+        ...
+
+    def rolled_back(self, reason: str, state: TrainingState) -> None:
+        """The run goes on from ``state``, which lies behind."""
         ...
 
     def validated(self, loss: ExactLoss, state: TrainingState) -> None:
@@ -44,117 +60,218 @@ class Observer(Protocol):
         ...
 
 
+class Saver(Protocol):
+    """Where checkpoints go (``homespun.training.saving``)."""
+
+    def save(self, state: TrainingState) -> None: ...
+
+    def settle(self) -> None: ...
+
+    def finish(self) -> None: ...
+
+
 @dataclass
 class TrainingRun:
-    """Everything the loop needs; ``state`` moves as it runs."""
+    """Everything the loop needs; ``state`` moves as it runs.
+
+    ``objective`` is model and task as one (``homespun.training.losses``), compiled, replicated or sharded; ``batch(n)``
+    gives this process its rows of batch n. ``restore()`` loads the newest checkpoint; None: there is none.
+    """
 
     model: nn.Module
-    optimizer: torch.optim.Optimizer
-    task: Task
+    objective: nn.Module
+    optimizer: Optimizers
+    guard: Guard
     batch: Callable[[int], Batch]
     validate: Callable[[str], ExactLoss]
-    save: Callable[[TrainingState], None]
+    saver: Saver
+    restore: Callable[[], TrainingState | None]
     config: TrainingConfig
     pace: Pace
     observer: Observer
     device: torch.device
     state: TrainingState
+    average: WeightAverage | None = None
+    world: World = field(default_factory=World)
     stop_requested: Callable[[], bool] = lambda: False
+
+
+class Row(NamedTuple):
+    """One step as it went."""
+
+    step: int
+    loss: float
+    norm: float
+    skipped: bool
 
 
 @dataclass
 class Window:
-    """What happened since the last line of metrics."""
+    """The steps since the last line of metrics. Losses, norms and verdicts stay on the device until they are read."""
 
-    loss: torch.Tensor | float = 0.0
-    gradient_norm: torch.Tensor | float = 0.0
-    steps: int = 0
+    first_step: int
+    losses: list[torch.Tensor] = field(default_factory=list)
+    norms: list[torch.Tensor] = field(default_factory=list)
+    skips: list[torch.Tensor] = field(default_factory=list)
     tokens: int = 0
+    last_targets: int = 0
     seconds: float = 0.0
 
+    def add(self, loss: torch.Tensor, norm: torch.Tensor, skip: torch.Tensor, targets: int) -> None:
+        """What ``train_step`` returned."""
+        self.losses.append(loss)
+        self.norms.append(norm)
+        self.skips.append(skip)
+        self.tokens += targets
+        self.last_targets = targets
 
-def train_step(run: TrainingRun, rate: float) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """One update. Returns the mean loss (nats per target), the gradient norm and the number of targets."""
-    config = run.config
+    def read(self) -> list[Row]:
+        """All of them as numbers; waits for the device."""
+        losses, norms, skips = (torch.stack(column).tolist() for column in (self.losses, self.norms, self.skips))
+        steps = range(self.first_step, self.first_step + len(losses))
+        return [Row(*row) for row in zip(steps, losses, norms, map(bool, skips), strict=True)]
+
+
+def train_step(run: TrainingRun, share: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
+    """One update at ``share`` of the highest rate.
+
+    Returns the mean loss (nats per target), the gradient norm, whether the step was skipped (1.0), and the number of targets.
+    """
+    config, world = run.config, run.world
     batch = run.batch(run.state.step)
-    micro = config.micro_batch_size or config.batch_size
-    parts = [
-        Batch(inputs, targets).to(run.device)
-        for inputs, targets in zip(batch.inputs.split(micro), batch.targets.split(micro), strict=True)
-    ]
-    targets_in_step = int((batch.targets != IGNORED).sum())
+    rows = len(batch.inputs)
+    parts = [part.to(run.device) for part in batch.split(config.micro_batch_size or rows)]
+    targets_in_step = int(world.sum((batch.targets != IGNORED).sum()))
+    torch.manual_seed(key_of(config.seed + world.rank, run.state.step))  # dropout, the same after any interruption
     loss = torch.zeros((), device=run.device)
-    for part in parts:
-        with autocast(run.device, run.state.precision):
-            total, _ = run.task.loss(run.model, part)
-        share = total / targets_in_step
-        share.backward()
-        loss += share.detach()
-    limit = config.gradient_clip or float("inf")
-    gradient_norm = nn.utils.clip_grad_norm_(run.model.parameters(), limit)
-    set_learning_rate(run.optimizer, rate)
-    run.optimizer.step()
-    run.optimizer.zero_grad(set_to_none=True)
-    return loss, gradient_norm, targets_in_step
+    for number, part in enumerate(parts):
+        with exchange_gradients(run.objective, number == len(parts) - 1):
+            with autocast(run.device, run.state.execution.precision):
+                total, _ = run.objective(part)
+            mean = total / targets_in_step
+            # Processes take the mean of their gradients; the loss is a sum over all of them.
+            (mean * world.size).backward()
+        loss += mean.detach()
+    loss = world.sum(loss)
+    norm = limit_gradients(run.model, config.gradient_clip)
+    skip = run.guard.judge(loss, norm)
+    run.optimizer.set_share(share)
+    run.optimizer.step(skip)
+    run.optimizer.zero_grad()
+    return loss, norm, skip, targets_in_step
 
 
 def train(run: TrainingRun) -> bool:
     """Train until the pace's total. True: finished; False: asked to stop (saved, resumable)."""
-    state, config = run.state, run.config
-    schedule = SCHEDULES[config.schedule]
-    window, saved_at = Window(), time.perf_counter()
-    run.model.train()
+    config = run.config
+    window, saved_at, in_vain, rate = Window(run.state.step), time.perf_counter(), 0, 0.0
+    run.objective.train()
     while True:
-        state.total = run.pace.total_steps(state.step, state.total, state.seconds)
-        if state.step >= state.total:
+        started, state = time.perf_counter(), run.state
+        stop, save_now = agree(run, not window.losses and started - saved_at >= config.checkpoint_seconds)
+        if stop or state.step >= state.total:
             break
-        if run.stop_requested():
-            check_finite({"loss": float(window.loss), "gradient_norm": float(window.gradient_norm)}, state)
-            run.save(state)
-            return False
-        started = time.perf_counter()
-        rate = config.learning_rate * schedule(state.step, state.total, config)
-        loss, gradient_norm, targets = train_step(run, rate)
+        if (
+            save_now and state.step
+        ):  # only where all verdicts are known, and after everything that is recorded of a step
+            run.saver.save(state)
+            saved_at = time.perf_counter()
+        share = SCHEDULES[config.schedule](state.step, state.total, config) * RATE_AFTER_ROLLBACK**state.rollbacks
+        rate = config.learning_rate * share
+        window.add(*train_step(run, share))
         state.step += 1
-        state.tokens += targets
-        window.loss, window.gradient_norm = window.loss + loss, window.gradient_norm + gradient_norm
-        window.steps, window.tokens = window.steps + 1, window.tokens + targets
+        state.tokens += window.last_targets
+        if run.average is not None:
+            run.average.follow(state.step)
         last = state.step >= state.total
         if state.step % config.log_every == 0 or last:
-            mean_loss = float(window.loss) / window.steps  # waits for the device: only here
-            elapsed = time.perf_counter() - started
-            record = {
-                "loss": mean_loss,
-                "learning_rate": rate,
-                "gradient_norm": float(window.gradient_norm) / window.steps,
-                "tokens_per_second": window.tokens / (window.seconds + elapsed),
-            }
-            check_finite(record, state)
-            state.seconds += elapsed
-            run.observer.trained(record, state)
-            window, started = Window(), time.perf_counter()
+            rows = window.read()  # waits for the device: only here
+            window.seconds += time.perf_counter() - started
+            in_vain = report(run, rows, window, rate, in_vain)
+            window = Window(state.step)
+            if in_vain >= STEPS_IN_VAIN:
+                roll_back(run, rows[-1])
+                window, in_vain, saved_at = Window(run.state.step), 0, time.perf_counter()
+                continue
         else:
             window.seconds += time.perf_counter() - started
         if state.step % config.evaluate_every == 0 and not last:
-            run.observer.validated(run.validate(state.precision), state)
+            run.observer.validated(run.validate(state.execution.precision), state)
         if config.sample_every and state.step % config.sample_every == 0 and not last:
             run.observer.sampled(state)
-        # Only where the loss has just been found finite, and after everything that is recorded of this step.
-        if not window.steps and not last and time.perf_counter() - saved_at >= config.checkpoint_seconds:
-            run.save(state)
-            saved_at = time.perf_counter()
         state.seconds += time.perf_counter() - started
-    final = run.validate("fp32")  # the final figure, at full precision
-    check_finite({"loss": final.loss}, state)
-    run.save(state)
-    run.observer.validated(final, state)
+    if run.state.step < run.state.total:
+        if window.losses:
+            report(run, window.read(), window, rate, in_vain)
+        run.saver.save(run.state)
+        run.saver.settle()
+        return False
+    conclude(run)
     return True
 
 
-def check_finite(record: dict[str, float], state: TrainingState) -> None:
-    """A loss that is not a number never becomes one again: stop before it is saved."""
-    if not all(abs(value) < float("inf") for value in record.values()):
+def agree(run: TrainingRun, save_now: bool) -> tuple[bool, bool]:
+    """Set the total of steps; say whether to stop and whether to save.
+
+    Clocks and signals differ between processes: the total and the time to save are the first one's; anyone may ask to stop.
+    """
+    state, first = run.state, run.world.is_first
+    total = run.pace.total_steps(state.step, state.total, state.seconds) if first else 0
+    state.total, stop, save = run.world.largest([total, int(run.stop_requested()), int(save_now and first)])
+    return bool(stop), bool(save)
+
+
+def report(run: TrainingRun, rows: list[Row], window: Window, rate: float, in_vain: int) -> int:
+    """Tell the observer of a window; how many of its last steps, with ``in_vain`` before it, were skipped in a row."""
+    for row in rows:
+        if row.skipped:
+            run.state.skipped += 1
+            record = {"step": row.step, "batch": row.step, "loss": row.loss, "gradient_norm": row.norm}
+            run.observer.skipped(record, run.state)
+        in_vain = in_vain + 1 if row.skipped else 0
+    good = [row for row in rows if not row.skipped]
+    if good:
+        record = {
+            "loss": sum(row.loss for row in good) / len(good),
+            "learning_rate": rate,
+            "gradient_norm": sum(row.norm for row in good) / len(good),
+            "tokens_per_second": window.tokens / window.seconds,
+        }
+        run.observer.trained(record, run.state)
+    return in_vain
+
+
+def roll_back(run: TrainingRun, row: Row) -> None:
+    """Go back to the newest checkpoint and on from there at half the rate; a few times, then stop with the reason."""
+    what = f"the loss or the gradient is not finite at step {row.step}"
+    if abs(row.loss) < float("inf") and abs(row.norm) < float("inf"):
+        what = f"the gradient is {row.norm / float(run.guard.mean):,.0f} times as large as usual at step {row.step}"
+    reason = (
+        f"{what} and the {STEPS_IN_VAIN} steps before it were skipped (loss {row.loss:.3g}, gradient {row.norm:.3g})"
+    )
+    rollbacks, skipped = run.state.rollbacks + 1, run.state.skipped
+    run.saver.settle()
+    restored = run.restore() if rollbacks <= MOST_ROLLBACKS else None
+    if restored is None:
+        before = (
+            f"{MOST_ROLLBACKS} times the rate was halved in vain" if rollbacks > 1 else "there is no checkpoint yet"
+        )
+        raise HomespunError(f"{reason}; {before}: lower training.learning_rate or look at the text of these batches")
+    run.state = restored
+    run.state.rollbacks, run.state.skipped = rollbacks, skipped
+    run.observer.rolled_back(reason, run.state)
+
+
+def conclude(run: TrainingRun) -> None:
+    """The final figure, at full precision, of the weights that are kept."""
+    if run.average is not None:
+        run.average.move_in()
+    final = run.validate("fp32")
+    if not abs(final.loss) < float("inf"):
         raise HomespunError(
-            f"the loss or the gradient is not finite at step {state.step} (loss {record['loss']}); "
+            f"after step {run.state.step} the validation loss is not finite (loss {final.loss}); "
             "the newest checkpoint is from before: lower training.learning_rate"
         )
+    run.saver.save(run.state)
+    run.saver.finish()
+    run.observer.validated(final, run.state)

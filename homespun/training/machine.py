@@ -1,38 +1,63 @@
 """What this machine is good at, found out by running real training steps for a few seconds.
 
-``measure(...)`` times the very step that training will make, for a few model shapes, in fp32 and in
-bf16, and gives tokens per second of each; the plan and the choice of precision rest on that.
+``measure_step(...)`` times the very step that training will make. ``choose_execution(...)`` tries what there is to
+choose (precision, attention kernel, threads, compiling) on the model that will be trained, takes the fastest, and
+remembers it for the next run of the same shape on the same machine with the same PyTorch.
 """
 
+import contextlib
+import hashlib
+import json
 import statistics
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 
 from homespun.batches.batch import Batch
+from homespun.common.cache import cache_folder
+from homespun.common.errors import HomespunError
+from homespun.common.files import read_json, write_json
+from homespun.layers.attention import ATTENTIONS
 from homespun.models.arithmetic import training_flops_per_token
 from homespun.models.registry import build_model
 from homespun.models.settings import GPTConfig
-from homespun.training.losses import NextToken
+from homespun.training.checkpoint import TrainingState
+from homespun.training.device import available_cores, device_name
+from homespun.training.execution import Execution, apply_to_model, compile_step, why_not_compile
+from homespun.training.guard import Guard
+from homespun.training.loop import TrainingRun, train_step
+from homespun.training.losses import NextToken, Objective
 from homespun.training.optimizer import build_optimizer
-from homespun.training.precision import autocast
+from homespun.training.pace import FixedPace
+from homespun.training.precision import DTYPES
 from homespun.training.settings import TrainingConfig
 
 MEASURED_STEPS = 3
+CLEARLY_FASTER = 1.03  # less is noise, and the plainer way is kept
+# Compiling takes about a minute on a processor; what it saves must be worth that.
+SECONDS_WORTH_COMPILING = {"cpu": 1200.0, "cuda": 180.0}
+MOST_REMEMBERED = 200
+FILE = "executions.json"
 
 
 @dataclass(frozen=True)
 class Speed:
     """One measured shape: training tokens per second, and operations per second that this means."""
 
-    precision: str
+    execution: Execution
     flops_per_token: float
     tokens_per_second: float
 
     @property
     def flops_per_second(self) -> float:
         return self.flops_per_token * self.tokens_per_second
+
+    @property
+    def precision(self) -> str:
+        return self.execution.precision
 
 
 def synchronize(device: torch.device) -> None:
@@ -41,28 +66,142 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def measure_step(config: GPTConfig, batch_size: int, precision: str, device: torch.device) -> Speed:
-    """Median time of a few real steps (forward, backward, clipping, update) after one to warm up."""
+def trial_run(
+    config: GPTConfig, rows: int, execution: Execution, device: torch.device, training: TrainingConfig
+) -> TrainingRun:
+    """A run of random tokens whose ``train_step`` is that of a real one; nothing watches it and nothing is saved."""
     with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         model = build_model(config).to(device)
-        tokens = torch.randint(0, config.vocabulary_size, (batch_size, config.context), device=device)
-    optimizer = build_optimizer(model, TrainingConfig(batch_size=batch_size))
-    task, batch, times = NextToken(), Batch(tokens, tokens), []
-    for _ in range(1 + MEASURED_STEPS):
-        synchronize(device)
-        started = time.perf_counter()
-        with autocast(device, precision):
-            total, count = task.loss(model, batch)
-        (total / count).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        synchronize(device)
-        times.append(time.perf_counter() - started)
-    return Speed(precision, training_flops_per_token(config), tokens.numel() / statistics.median(times[1:]))
+        tokens = torch.randint(0, config.vocabulary_size, (rows, config.context), device=device)
+    apply_to_model(model, execution)
+    objective = Objective(model, NextToken())
+    training = replace(training, batch_size=rows, micro_batch_size=0, precision=execution.precision)  # pyrefly: ignore
+    if execution.compiled:
+        compile_step(objective)
+    nobody = None
+    return TrainingRun(
+        model, objective, build_optimizer(model, training), Guard(training.outlier_factor, device),
+        lambda number: Batch(tokens, tokens), nobody, nobody, lambda: None, training, FixedPace(), nobody,  # type: ignore[arg-type]
+        device, TrainingState(0, 1, 0, 0.0, execution),
+    )  # fmt: skip
 
 
-def faster_precision(config: GPTConfig, batch_size: int, device: torch.device) -> str:
-    """bf16 where it is faster for this very model on this machine, else fp32."""
-    speeds = [measure_step(config, batch_size, precision, device) for precision in ("fp32", "bf16")]
-    return max(speeds, key=lambda speed: speed.tokens_per_second).precision
+def measure_step(
+    config: GPTConfig,
+    rows: int,
+    execution: Execution,
+    device: torch.device,
+    training: TrainingConfig = TrainingConfig(),
+    steps: int = MEASURED_STEPS,
+) -> Speed:
+    """Median time of a few real steps (forward, backward, clipping, update) after one to warm up."""
+    torch.set_num_threads(execution.threads)
+    times = []
+    with torch.random.fork_rng(devices=[]):
+        run = trial_run(config, rows, execution, device, training)
+        run.objective.train()
+        for _ in range(1 + steps):
+            synchronize(device)
+            started = time.perf_counter()
+            train_step(run, 1.0)
+            synchronize(device)
+            times.append(time.perf_counter() - started)
+    return Speed(execution, training_flops_per_token(config), rows * config.context / statistics.median(times[1:]))
+
+
+def candidates(training: TrainingConfig, threads: int, device: torch.device) -> list[Execution]:
+    """What is still open, the plainest first; what the user has set stays."""
+    precisions = DTYPES if training.precision == "auto" else [training.precision]
+    if training.attention == "auto":
+        kernels: Iterable[str] = ATTENTIONS if device.type == "cpu" else ["fused"]  # on GPUs the fused one always wins
+    else:
+        kernels = [training.attention]
+    return [
+        Execution(precision, kernel, recomputed=training.recompute, threads=threads)
+        for precision in precisions
+        for kernel in kernels
+    ]
+
+
+def choose_execution(
+    config: GPTConfig, rows: int, training: TrainingConfig, device: torch.device, tokens: float
+) -> tuple[Execution, list[Speed]]:
+    """The fastest execution of this model's steps, and what was measured to find it (nothing if it is remembered).
+
+    ``rows`` windows at once; ``tokens``: how long the run is, which says whether compiling can repay its time.
+    """
+    threads = training.threads or available_cores()
+    memory = Memory.of(config, rows, training, device)
+    speeds: list[Speed] = []
+
+    def measure(execution: Execution) -> Speed:
+        speeds.append(measure_step(config, rows, execution, device, training))
+        return speeds[-1]
+
+    if memory.execution is None:
+        best = fastest([measure(way) for way in candidates(training, threads, device)])
+        if not training.threads and threads > 1 and device.type == "cpu":  # small steps may lose more by waiting
+            best = fastest([best, measure(replace(best.execution, threads=max(1, threads // 2)))])
+        memory.execution, memory.tokens_per_second = best.execution, best.tokens_per_second
+    seconds = tokens / memory.tokens_per_second
+    long_enough = training.compile == "auto" and seconds >= SECONDS_WORTH_COMPILING[device.type]
+    compiled = replace(memory.execution, compiled=True)
+    if long_enough and not memory.compiling_gains and not why_not_compile(device.type):
+        memory.compiling_gains = measure(compiled).tokens_per_second / memory.tokens_per_second
+    memory.keep()
+    pays = long_enough and memory.compiling_gains > CLEARLY_FASTER
+    execution = compiled if training.compile == "on" or pays else memory.execution
+    torch.set_num_threads(execution.threads)
+    return execution, speeds
+
+
+def fastest(speeds: list[Speed]) -> Speed:
+    """The first that none of the later ones clearly beats."""
+    best = speeds[0]
+    for speed in speeds[1:]:
+        if speed.tokens_per_second > CLEARLY_FASTER * best.tokens_per_second:
+            best = speed
+    return best
+
+
+@dataclass
+class Memory:
+    """What earlier runs found for the same steps on the same machine, kept in the cache folder."""
+
+    key: str
+    execution: Execution | None = None
+    tokens_per_second: float = 0.0
+    compiling_gains: float = 0.0  # speed compiled / speed eager; 0: not measured yet
+
+    @staticmethod
+    def of(config: GPTConfig, rows: int, training: TrainingConfig, device: torch.device) -> "Memory":
+        """For these steps; empty if there is none."""
+        steps = {
+            "model": asdict(config) | {"dropout": config.dropout > 0}, "rows": rows, "optimizer": training.optimizer,
+            "asked": [training.precision, training.attention, training.recompute, training.threads],
+            "machine": [device_name(device), available_cores(), torch.__version__],
+        }  # fmt: skip
+        key = hashlib.sha256(json.dumps(steps, sort_keys=True).encode()).hexdigest()
+        try:
+            found = read_choices()[key]
+            return Memory(key, Execution(**found.pop("execution")), **found)
+        except (KeyError, TypeError, AttributeError):
+            return Memory(key)
+
+    def keep(self) -> None:
+        """Write it down; where nothing can be written it is measured again next time."""
+        record = asdict(self)
+        choices = read_choices() | {record.pop("key"): record}
+        with contextlib.suppress(HomespunError, OSError):
+            cache_folder().mkdir(parents=True, exist_ok=True)
+            write_json(cache_folder() / FILE, dict(list(choices.items())[-MOST_REMEMBERED:]))
+
+
+def read_choices() -> dict[str, Any]:
+    """What is in the file; a file that cannot be read holds nothing."""
+    try:
+        found = read_json(cache_folder() / FILE)
+    except HomespunError:
+        return {}
+    return found if isinstance(found, dict) else {}

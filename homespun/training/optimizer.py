@@ -1,51 +1,137 @@
-"""AdamW over a model's parameters, its state as named tensors.
+"""What moves the weights: AdamW, or Muon for hidden matrices and AdamW for the rest; state as named tensors.
 
-Kingma & Ba 2015; Loshchilov & Hutter 2019. Matrices and embeddings decay, gains and biases do not.
-PyTorch's fused kernel updates all parameters in one pass.
+Kingma & Ba 2015; Loshchilov & Hutter 2019; Jordan 2024 (``homespun.training.muon``). Matrices and embeddings decay,
+gains and biases do not. Parameters may be spread over processes (DTensor); their state is then spread alike.
 """
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
+from homespun.common.errors import DamagedFileError
+from homespun.training.muon import Muon
 from homespun.training.settings import TrainingConfig
 
 
-def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    """One group that decays and one that does not."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+class Optimizers:
+    """Several optimizers, each with its own parameters of one model, as one."""
+
+    def __init__(self, model: nn.Module, parts: list[torch.optim.Optimizer]) -> None:
+        self.parts = parts
+        self.names: dict[torch.Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
+        self.groups = [group for part in parts for group in part.param_groups]
+        self.highest_rates = [group["lr"] for group in self.groups]
+
+    def step(self, skip: torch.Tensor | None = None) -> None:
+        """One update. With ``skip`` (0-d float, on the device) at 1.0 nothing is changed, and nobody waits for it."""
+        for part in self.parts:
+            part.found_inf = skip  # type: ignore[attr-defined]  # PyTorch's fused AdamW looks here, and so does Muon
+            part.step()
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for part in self.parts:
+            part.zero_grad(set_to_none=True)
+
+    def set_share(self, share: float) -> None:
+        """From now on every group's rate is this share of its highest rate."""
+        for group, highest in zip(self.groups, self.highest_rates, strict=True):
+            group["lr"] = highest * share
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The whole state, not copied, as ``{"parameter/field": tensor}``; complete before the first step, too."""
+        return {
+            f"{self.names[parameter]}/{field}": value
+            for part in self.parts
+            for parameter, fields in part.state.items()
+            for field, value in fields.items()
+        }
+
+    @torch.no_grad()
+    def load_tensors(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Put back what ``tensors`` gave, whole or spread alike; DamagedFileError if they are of something else."""
+        own = self.tensors()
+        for name in sorted(own.keys() ^ tensors.keys()):
+            which = "has a tensor too many" if name in tensors else "lacks a tensor"
+            raise DamagedFileError(f"the state of the optimizer {which}: {name}; it is of another model or optimizer")
+        for name, tensor in own.items():
+            if tensors[name].shape != tensor.shape:
+                found, wanted = list(tensors[name].shape), list(tensor.shape)
+                raise DamagedFileError(f"the state of the optimizer has {name} of shape {found}, not {wanted}")
+        for name, tensor in own.items():
+            tensor.copy_(spread_like(tensors[name], tensor))
+
+
+def spread_like(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """The tensor over the processes that ``like`` is spread over; each has all of it, so nothing is sent."""
+    if isinstance(like, DTensor) and not isinstance(tensor, DTensor):
+        return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+    return tensor
+
+
+def build_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizers:
+    """The optimizer that ``config.optimizer`` names, with an empty state."""
+    matrices = hidden_matrices(model) if config.optimizer == "muon" else {}
+    rest = [p for p in model.parameters() if p.requires_grad and p not in matrices]
+    parts: list[torch.optim.Optimizer] = [adamw(rest, config)] if rest else []
+    if matrices:
+        # A machine on which bfloat16 is slow, or a run that wants no rounding, says fp32.
+        dtype = torch.float32 if config.precision == "fp32" else torch.bfloat16
+        parts.append(
+            Muon(
+                list(matrices.items()),
+                lr=config.learning_rate,
+                momentum=config.momentum,
+                weight_decay=config.weight_decay,
+                dtype=dtype,
+            )
+        )
+    return Optimizers(model, parts)
+
+
+def hidden_matrices(model: nn.Module) -> dict[nn.Parameter, tuple[int, ...]]:
+    """The matrices that layers declare in ``matrices``, each with the rows of the matrices that it is fused of."""
+    return {
+        module.get_parameter(name): rows
+        for module in model.modules()
+        for name, rows in getattr(module, "matrices", {}).items()
+        if module.get_parameter(name).requires_grad
+    }
+
+
+def adamw(parameters: list[nn.Parameter], config: TrainingConfig) -> torch.optim.AdamW:
+    """One group that decays and one that does not. PyTorch's fused kernel updates all in one pass."""
     groups = [
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(
+    optimizer = torch.optim.AdamW(
         [group for group in groups if group["params"]],
         lr=config.learning_rate,
         betas=(config.beta1, config.beta2),
         fused=True,
     )
+    for parameter in parameters:
+        # As PyTorch would at the first step; made now, the state can be saved and loaded at any time.
+        optimizer.state[parameter] = {
+            "step": torch.zeros((), device=parameter.device),
+            "exp_avg": torch.zeros_like(parameter),
+            "exp_avg_sq": torch.zeros_like(parameter),
+        }
+    return optimizer
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+def set_learning_rate(optimizer: Optimizers, rate: float) -> None:
     """The rate of the next step, for every group."""
-    for group in optimizer.param_groups:
+    for group in optimizer.groups:
         group["lr"] = rate
 
 
-def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+def optimizer_tensors(model: nn.Module, optimizer: Optimizers) -> dict[str, torch.Tensor]:
     """The optimizer's state as ``{"parameter/field": tensor}``."""
-    return {
-        f"{name}/{field}": value
-        for name, parameter in model.named_parameters()
-        for field, value in optimizer.state.get(parameter, {}).items()
-    }
+    return optimizer.tensors()
 
 
-def load_optimizer_tensors(
-    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]
-) -> None:
+def load_optimizer_tensors(model: nn.Module, optimizer: Optimizers, tensors: dict[str, torch.Tensor]) -> None:
     """Put back what ``optimizer_tensors`` gave."""
-    for name, parameter in model.named_parameters():
-        fields = {key.rsplit("/", 1)[1]: value for key, value in tensors.items() if key.rsplit("/", 1)[0] == name}
-        if fields:
-            # The fused kernel wants the step counter on the parameter's device.
-            optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in fields.items()}
+    optimizer.load_tensors(tensors)

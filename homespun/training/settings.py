@@ -21,18 +21,46 @@ class TrainingConfig:
     decay_fraction: float = field(default=0.4, metadata={"help": "last share of the steps, in which the rate falls"})
     final_rate_fraction: float = field(default=0.02, metadata={"help": "rate of the last step / highest rate"})
     weight_decay: float = field(default=0.1, metadata={"help": "decoupled decay of matrices, per unit of rate"})
+    optimizer: Literal["adamw", "muon"] = field(
+        default="adamw", metadata={"help": "adamw, or muon for hidden matrices and AdamW for the rest"}
+    )
+    momentum: float = field(default=0.95, metadata={"help": "Muon's memory of the gradient"})
     beta1: float = field(default=0.9, metadata={"help": "AdamW's memory of the gradient"})
     beta2: float = field(default=0.95, metadata={"help": "AdamW's memory of the squared gradient"})
     gradient_clip: float = field(default=1.0, metadata={"help": "largest norm of the whole gradient (0: no limit)"})
     precision: Literal["auto", "fp32", "bf16"] = field(
         default="auto", metadata={"help": "auto: the faster one, measured on this machine"}
     )
+    attention: Literal["auto", "fused", "explicit"] = field(
+        default="auto", metadata={"help": "attention kernel; auto: the faster one, measured on this machine"}
+    )
+    compile: Literal["auto", "on", "off"] = field(
+        default="auto", metadata={"help": "compile steps; auto: where it is faster and the run long enough to repay it"}
+    )
+    recompute: bool = field(
+        default=False, metadata={"help": "work activations out again in backward: a third more work, far less memory"}
+    )
+    parallel: Literal["replicated", "sharded", "hybrid"] = field(
+        default="replicated", metadata={"help": "under torchrun: whole model in each process, or shares of it"}
+    )
+    shard_size: int = field(default=8, metadata={"help": "processes that share one model, with parallel = hybrid"})
+    workers: int = field(default=0, metadata={"help": "threads that make batches ahead (0: made when needed)"})
     device: str = field(default="auto", metadata={"help": "cpu, cuda, cuda:1 …; auto: a GPU where there is one"})
     threads: int = field(default=0, metadata={"help": "processor threads (0: one per core)"})
+    outlier_factor: float = field(
+        default=20.0, metadata={"help": "skip steps whose gradient is so many times larger than usual (0: never)"}
+    )
+    average_decay: float = field(
+        default=0.0,
+        metadata={"help": "memory of an average of the weights that replaces them at the end (0: none)"},
+    )
     seed: int = field(default=1, metadata={"help": "of the weights, the order of the data and dropout"})
     evaluate_every: int = field(default=200, metadata={"help": "steps between exact validation losses"})
     sample_every: int = field(default=400, metadata={"help": "steps between samples (0: only at the end)"})
     log_every: int = field(default=10, metadata={"help": "steps between lines of metrics.jsonl"})
+    sinks: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = field(
+        default=(), metadata={"help": "where metrics also go: tensorboard, trackio, wandb (pip install them)"}
+    )
     checkpoint_seconds: float = field(default=30.0, metadata={"help": "seconds between checkpoints"})
     keep_checkpoints: int = field(default=2, metadata={"help": "how many of the newest checkpoints stay"})
 
@@ -51,6 +79,9 @@ class TrainingConfig:
             ("gradient_clip", 0),
             ("weight_decay", 0),
             ("checkpoint_seconds", 0),
+            ("outlier_factor", 0),
+            ("workers", 0),
+            ("shard_size", 1),
         ):
             if not getattr(self, key) >= least:
                 raise UsageError(f"training.{key} is {getattr(self, key)}; it must be at least {least}")
@@ -58,7 +89,7 @@ class TrainingConfig:
             raise UsageError(f"training.seed is {self.seed}; it must be below 2^64")
         if not self.learning_rate > 0:
             raise UsageError(f"training.learning_rate is {self.learning_rate}; it must be above 0")
-        for key in ("decay_fraction", "final_rate_fraction", "beta1", "beta2"):
+        for key in ("decay_fraction", "final_rate_fraction", "momentum", "beta1", "beta2", "average_decay"):
             if not 0 <= getattr(self, key) <= 1:
                 raise UsageError(f"training.{key} is {getattr(self, key)}; it must lie between 0 and 1")
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from homespun.batches.batch import Batch
-from homespun.training.losses import Task
 from homespun.training.precision import autocast
+from homespun.training.world import World
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,29 @@ class ExactLoss:
     tokens: int
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def exact_loss(
-    model: nn.Module, task: Task, batches: Iterable[Batch], text_bytes: int, device: torch.device, precision: str
+    objective: nn.Module,
+    batches: Iterable[Batch],
+    text_bytes: int,
+    device: torch.device,
+    precision: str,
+    world: World = World(),
 ) -> ExactLoss:
-    """Mean over all targets of ``batches``; ``text_bytes`` is the UTF-8 length of the text they encode."""
-    was_training = model.training
-    model.eval()
-    nats, count = torch.zeros((), dtype=torch.float64), 0
+    """Mean over all targets of ``batches``; ``text_bytes`` is the UTF-8 length of the text they encode.
+
+    ``objective``: ``batch -> (sum, count)``. Several processes take a share of every batch each.
+    """
+    was_training = objective.training
+    objective.eval()
+    nats = torch.zeros((), dtype=torch.float64)
+    count = torch.zeros((), dtype=torch.int64)
     for batch in batches:
+        part = batch if world.size == 1 else batch.share(world.rank, world.size)
         with autocast(device, precision):
-            total, targets = task.loss(model, batch.to(device))
+            total, targets = objective(part.to(device))
         nats += total.cpu()
-        count += int(targets)
-    model.train(was_training)
-    return ExactLoss(float(nats) / count, float(nats) / math.log(2) / text_bytes, count)
+        count += targets.cpu()
+    objective.train(was_training)
+    nats, count = world.sum(nats), world.sum(count)
+    return ExactLoss(float(nats / count), float(nats) / math.log(2) / text_bytes, int(count))

@@ -21,6 +21,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from homespun.common.cache import cache_folder
+
 Kernel = Callable[..., int]
 
 # Where each kernel is made, and how many int64 it takes. Those with a pattern in their name are made for that pattern.
@@ -137,14 +139,6 @@ def fingerprint() -> str:
     parts = (llvm.llvm_version_info, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten(), sys.platform)
     digest.update(repr(parts).encode())
     return digest.hexdigest()[:24]
-
-
-def cache_folder() -> Path:
-    """Return where machine code is kept."""
-    if named := os.environ.get("HOMESPUN_CACHE"):
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "homespun"
 
 
 def read_code(path: Path) -> bytes | None:

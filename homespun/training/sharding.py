@@ -1,0 +1,43 @@
+"""Tensors that are spread over processes (DTensor), taken together and spread again.
+
+A checkpoint holds whole tensors under the names of the model, so that any number of processes can
+read it; these two functions are the way in and out. Without several processes they return what they are given.
+"""
+
+import torch
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from homespun.models.gpt import GPT
+from homespun.models.registry import build_model
+from homespun.training.world import World
+
+
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """The whole of a tensor; every process must ask for it, in the same order."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def placed_like(tensor: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """A whole ``tensor``, which every process has, spread and placed as ``reference`` is."""
+    tensor = tensor.to(reference.device)
+    if not isinstance(reference, DTensor) or tensor.dim() != reference.dim():
+        return tensor
+    # Each process cuts its own part: no data needs to be sent.
+    return distribute_tensor(tensor, reference.device_mesh, reference.placements, src_data_rank=None)
+
+
+@torch.no_grad()
+def gathered(model: GPT, world: World) -> GPT | None:
+    """A model that this process can use by itself: the same, or where it is sharded a whole copy for the first process.
+
+    Every process must ask for it; the others get None.
+    """
+    if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
+        return model if world.is_first else None
+    copy = build_model(model.config) if world.is_first else None
+    own = dict(copy.named_parameters()) if copy is not None else {}
+    for name, parameter in model.named_parameters():
+        tensor = whole(parameter)
+        if copy is not None:
+            own[name].copy_(tensor)
+    return copy

@@ -1,0 +1,92 @@
+"""The processes that train one model together: who this one is, and how they agree.
+
+Started alone there is one process, and every call here returns at once. Started by ``torchrun`` (or
+SLURM with torchrun's variables set) each process finds its place in the environment variables RANK, WORLD_SIZE and
+LOCAL_RANK. torch.distributed carries the messages: NCCL between GPUs, gloo between processors.
+"""
+
+import datetime
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as distributed
+
+from homespun.common.errors import UsageError
+
+# The first process reads, cleans and encodes the text while the others wait.
+PATIENCE = datetime.timedelta(hours=12)
+
+
+@dataclass(frozen=True)
+class World:
+    """``rank`` of ``size`` processes; ``local_rank`` on this machine."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def is_first(self) -> bool:
+        """The process that writes files and talks."""
+        return self.rank == 0
+
+    def sum(self, values: torch.Tensor) -> torch.Tensor:
+        """Sum over all processes, in place."""
+        if self.size > 1:
+            distributed.all_reduce(values)
+        return values
+
+    def largest(self, values: list[int]) -> list[int]:
+        """The largest of each number over all processes."""
+        if self.size == 1:
+            return values
+        found = torch.tensor(values, dtype=torch.int64)
+        distributed.all_reduce(found, distributed.ReduceOp.MAX)
+        return found.tolist()
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            distributed.barrier()
+
+
+def world_size_asked() -> int:
+    """How many processes the launcher says there are; 1 without a launcher."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def processes_here() -> int:
+    """How many of them are on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def started_again() -> bool:
+    """Whether the launcher has restarted the processes after one of them failed."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+@contextmanager
+def join_world(device: str = "auto") -> Iterator[World]:
+    """Meet the other processes of this run and part from them at the end; alone there is nothing to do."""
+    if world_size_asked() == 1:
+        yield World()
+        return
+    try:
+        rank, size = int(os.environ["RANK"]), world_size_asked()
+        local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    except (KeyError, ValueError) as error:
+        raise UsageError(f"WORLD_SIZE is set but {error} is not usable; start with torchrun") from error
+    on_gpus = torch.cuda.is_available() and not device.startswith("cpu")
+    if on_gpus:
+        torch.cuda.set_device(local_rank)
+    # What few numbers the processes agree on between steps goes over gloo also on GPUs, where it waits for no kernel.
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo", timeout=PATIENCE)
+    world = World(rank, size, local_rank)
+    try:
+        yield world
+        world.wait()  # who leaves first would tear the connection from under the others
+    finally:
+        distributed.destroy_process_group()
