@@ -10,11 +10,14 @@ from homespun.cli.configuration import ConfigFile, ConfigurationOptions, choices
 from homespun.cli.terminal import choose_reporter
 from homespun.common.errors import UsageError
 from homespun.pipeline.configuration import Configuration
+from homespun.training.dial import Dial, amount
 
 
 def build(
     *sources: Annotated[str, Parameter(help="files and folders of text; or python: this interpreter's own library")],
-    minutes: Annotated[float, Parameter(help="how long it may take, all in all")] = 5.0,
+    minutes: Annotated[float | None, Parameter(help="how long it may take, all in all [5]")] = None,
+    tokens: Annotated[str | None, Parameter(help="instead of --minutes: train on so many tokens, such as 10M")] = None,
+    size: Annotated[str | None, Parameter(help="instead of --minutes: a model of about so many parameters")] = None,
     out: Annotated[Path | None, Parameter(help="the run folder [runs/NAME-OF-SOURCE]")] = None,
     plan: Annotated[bool, Parameter(negative=(), help="only print the plan")] = False,
     resume: Annotated[
@@ -27,11 +30,15 @@ def build(
     """Text in, a trained model and its report out.
 
     Measures this machine, chooses vocabulary, model, batch and steps for the lowest loss in the time
-    given, says so, and does it. Interrupted, it continues with: homespun train --resume RUN
+    given (or for the tokens or the size given), says so, and does it. Interrupted, it continues with:
+    homespun train --resume RUN
     """
     choices = choices_of(config)
-    if not minutes > 0:
-        raise UsageError(f"--minutes is {minutes}; it must be above 0")
+    dial = Dial(
+        5.0 if minutes is None and tokens is None and size is None else minutes,
+        None if tokens is None else amount(tokens, "--tokens"),
+        None if size is None else amount(size, "--size"),
+    )
     out = out or default_folder(sources)
     unfinished = resume and (out / "run.json").exists()
     if not sources and not unfinished:
@@ -39,11 +46,11 @@ def build(
     from homespun.pipeline.build import begin, continue_run, show_plan
 
     if plan:
-        return show_plan(list(sources), minutes, choices, choose_reporter(), json_output)
+        return show_plan(list(sources), dial, choices, choose_reporter(), json_output)
     reporter = choose_reporter()
     if unfinished:
         return continue_run(out, reporter, json_output)
-    return begin(out, list(sources), minutes, choices, ["homespun", *sys.argv[1:]], reporter, json_output)
+    return begin(out, list(sources), dial, choices, ["homespun", *sys.argv[1:]], reporter, json_output)
 
 
 def default_folder(sources: tuple[str, ...]) -> Path:

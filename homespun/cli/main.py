@@ -6,12 +6,15 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (and resumable).
 
 import os
 import sys
+import time
 
 from cyclopts import App, ArgumentCollection, CycloptsError
 
 from homespun import __version__
 from homespun.common.errors import HomespunError, Interrupted, UsageError
 from homespun.common.files import explain_os_error
+
+SECONDS_FOR_THE_FIRST_TO_SPEAK = 2.0  # when it has, its launcher (torchrun) ends the other processes
 
 
 def layer_if_configured(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
@@ -36,6 +39,7 @@ app.command("homespun.cli.report:report", name="report", help="Write report.html
 app.command("homespun.cli.runs:runs", name="runs", help="Compare runs: figures, and the settings that differ.")
 app.command("homespun.cli.train:train", name="train", help="Train with a given configuration, or continue a run.")
 app.command("homespun.cli.estimate:estimate", name="estimate", help="Time, price and memory of a run, on paper.")
+app.command("homespun.cli.rate:rate", name="rate", help="Find a learning rate for a run's model and text.")
 app.command("homespun.cli.corpus:corpus", name="corpus", help="Read sources into clean, split documents.")
 app.command("homespun.cli.tokenizer:app", name="tokenizer", help="Learn a vocabulary; text to ids and back.")
 app.command("homespun.cli.config:app", name="config", help="Show the configuration and where each value comes from.")
@@ -66,7 +70,9 @@ def run(arguments: list[str]) -> int:
 
 
 def complain(line: str, code: int) -> int:
-    """One line on standard error."""
+    """One line on standard error; of several processes with the same complaint, from the first one only."""
+    if os.environ.get("RANK", "0") != "0":
+        time.sleep(SECONDS_FOR_THE_FIRST_TO_SPEAK)
     print(f"homespun: {line}", file=sys.stderr)
     return code
 

@@ -42,6 +42,7 @@ from homespun.report.terminal import summary, summary_lines
 from homespun.report.write import write_report
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.device import available_cores, choose_device, set_threads
+from homespun.training.dial import Dial
 from homespun.training.pace import FixedPace, Pace, TimedPace
 from homespun.training.world import World, join_world, processes_here, started_again
 
@@ -51,13 +52,13 @@ SECONDS_BEFORE_THE_CLOCK = 3.0  # starting Python and importing PyTorch, before 
 def begin(
     out: Path,
     sources: list[str],
-    minutes: float | None,
+    dial: Dial | None,
     choices: Choices,
     command: list[str],
     reporter: Reporter,
     json_output: bool,
 ) -> int:
-    """Start a run in the new folder ``out``. ``minutes`` None: exactly as configured, no plan."""
+    """Start a run in the new folder ``out``. ``dial`` None: exactly as configured, no plan."""
     check_vocabulary_key(choices)
     check_sinks(choices.config.training.sinks)
     scan(sources)
@@ -66,7 +67,7 @@ def begin(
         run = RunFolder(out)
         # A launcher that starts the processes of a run anew gives them the command that began it.
         if world.is_first and not (started_again() and (out / "run.json").exists()):
-            create_run(out, sources, minutes, command, asked, {key: choices.origins[key] for key in asked})
+            create_run(out, sources, dial, command, asked, {key: choices.origins[key] for key in asked})
         world.wait()
         return walk(run, reporter, json_output, world)
 
@@ -82,12 +83,12 @@ def continue_run(out: Path, reporter: Reporter, json_output: bool) -> int:
         return walk(run, reporter, json_output, world)
 
 
-def show_plan(sources: list[str], minutes: float, choices: Choices, reporter: Reporter, json_output: bool) -> int:
+def show_plan(sources: list[str], dial: Dial, choices: Choices, reporter: Reporter, json_output: bool) -> int:
     """Read the text, measure the machine, print the plan, leave nothing behind."""
     check_vocabulary_key(choices)
     with tempfile.TemporaryDirectory(prefix="homespun-plan-") as folder:
-        run = create_run(Path(folder) / "run", sources, minutes, [], {}, {})
-        plan = prepare_and_plan(run, choices, minutes, Clock(run), reporter).plan
+        run = create_run(Path(folder) / "run", sources, dial, [], {}, {})
+        plan = prepare_and_plan(run, choices, dial, Clock(run), reporter).plan
         print(json.dumps(plan.record(), indent=1) if json_output else "\n".join(plan_lines(plan)))
     return 0
 
@@ -126,7 +127,7 @@ def walk(run: RunFolder, reporter: Reporter, json_output: bool, world: World) ->
         if world.size > 1 and choices.is_open("training.threads"):
             share = max(1, available_cores() // processes_here())
             choices = choices.with_values({"training.threads": share}, "plan")
-        ready = prepare_and_plan(run, choices, run.record()["minutes_asked"], clock, reporter)
+        ready = prepare_and_plan(run, choices, run.dial(), clock, reporter)
         if not (run.tokens / "manifest.json").exists():
             reporter.say("\n".join(plan_lines(ready.plan)))
         tokens_stage(run, ready.tokenizer, ready.corpus, reporter)
@@ -197,26 +198,24 @@ class Ready:
     choices: Choices
 
 
-def prepare_and_plan(
-    run: RunFolder, choices: Choices, minutes: float | None, clock: Clock, reporter: Reporter
-) -> Ready:
+def prepare_and_plan(run: RunFolder, choices: Choices, dial: Dial | None, clock: Clock, reporter: Reporter) -> Ready:
     """Corpus, tokenizer, plan."""
     sources = run.record()["sources"]
-    if minutes is not None and not run.corpus.exists():
-        choices = choose_corpus(choices, minutes, scan(sources))
+    if dial is not None and not run.corpus.exists():
+        choices = choose_corpus(choices, dial.rough_minutes, scan(sources))
     corpus = corpus_stage(run.corpus, sources, choices.config.corpus, reporter)
     # From here on the sources are not needed: what was chosen for them stands in the corpus.
     choices = follow_corpus(choices, corpus)
     clock.note(state="tokenizer")
     asked_for_vocabulary = not choices.is_open("tokenizer.vocabulary_size")
-    if minutes is not None:
-        choices = choose_vocabulary(choices, minutes, corpus)
+    if dial is not None:
+        choices = choose_vocabulary(choices, dial.rough_minutes, corpus)
     tokenizer = tokenizer_stage(run, choices.config.tokenizer, asked_for_vocabulary, reporter)
     clock.note(state="tokens")
     if run.plan.exists():  # a continued run never plans anew
         plan = Plan.from_record(read_json(run.plan))
     else:
-        plan = plan_stage(run, choices, minutes, corpus, tokenizer, clock, reporter)
+        plan = plan_stage(run, choices, dial, corpus, tokenizer, clock, reporter)
     choices = choices.with_values(plan.values, "plan")
     refuse_edited_configuration(run, choices, plan)
     write_toml(run.config, choices.config)
@@ -239,7 +238,7 @@ def refuse_edited_configuration(run: RunFolder, choices: Choices, plan: Plan) ->
 def plan_stage(
     run: RunFolder,
     choices: Choices,
-    minutes: float | None,
+    dial: Dial | None,
     corpus: CorpusManifest,
     tokenizer: Tokenizer,
     clock: Clock,
@@ -251,7 +250,7 @@ def plan_stage(
     write_json(run.path / "environment.json", describe_environment(device, threads))
     reporter.say("planning …")
     texts = functools.partial(iterate_texts, run.corpus)
-    plan = make_plan(choices, minutes, corpus, tokenizer, texts, device, clock.seconds())
+    plan = make_plan(choices, dial, corpus, tokenizer, texts, device, clock.seconds())
     write_json(run.plan, plan.record())
     return plan
 

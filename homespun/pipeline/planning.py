@@ -27,13 +27,16 @@ from homespun.training.budget import (
     Expectation,
     Situation,
     TextFacts,
-    best_candidate,
+    candidate_for_size,
+    candidate_for_time,
+    candidate_for_tokens,
     dropout_for,
     expected_loss,
     learning_rate_for,
     measure_machine,
 )
 from homespun.training.device import available_cores
+from homespun.training.dial import Dial
 from homespun.training.execution import Execution
 from homespun.training.machine import choose_execution
 from homespun.training.settings import TrainingConfig
@@ -131,28 +134,31 @@ def vocabulary_for(train_bytes: int, minutes: float) -> int:
 
 def make_plan(
     choices: Choices,
-    minutes: float | None,
+    dial: Dial | None,
     corpus: CorpusManifest,
     tokenizer: Tokenizer,
     texts: Callable[[str], Iterable[str]],
     device: torch.device,
     spent: float,
 ) -> Plan:
-    """Choose everything that is still open. ``spent``: seconds of the run so far; ``texts(split)`` iterates."""
+    """Choose everything that is still open. ``spent``: seconds of the run so far; ``texts(split)`` iterates.
+
+    ``dial`` None: the run is trained as configured.
+    """
     began = time.monotonic()
     facts = text_facts(corpus, tokenizer, texts)
     set_by_user = {key for key, origin in choices.origins.items() if origin not in ("default", "plan")}
     fixed = frozenset(set_by_user - {"model.vocabulary_size"})  # the tokenizer decides that one, whoever set it
     chosen_before = {key: value for key, value in flatten(choices.config).items() if choices.origins.get(key) == "plan"}
     values = chosen_before | {"model.vocabulary_size": tokenizer.vocabulary_size}
-    if minutes is not None and "model.context" not in fixed:
+    if dial is not None and "model.context" not in fixed:
         values["model.context"] = context_for(facts)
     choices = choices.with_values(values, "plan")
-    if minutes is None or fixed >= MEASURED_FOR:
+    if dial is None or fixed >= MEASURED_FOR:
         plan = configured_plan(choices, facts, device)
     else:
         spent += time.monotonic() - began + facts.train_bytes / ENCODED_BYTES_PER_SECOND
-        plan = measured_plan(choices, fixed, minutes, facts, device, spent)
+        plan = measured_plan(choices, fixed, dial, facts, device, spent)
     values = {key: value for key, value in (values | plan.values).items() if key not in fixed}
     return replace(
         plan,
@@ -164,27 +170,29 @@ def make_plan(
 
 
 def measured_plan(
-    choices: Choices, fixed: frozenset[str], minutes: float, facts: TextFacts, device: torch.device, spent: float
+    choices: Choices, fixed: frozenset[str], dial: Dial, facts: TextFacts, device: torch.device, spent: float
 ) -> Plan:
-    """The best shape for the time, by measuring this machine."""
+    """The best shape for the dial, by measuring this machine."""
     began = time.monotonic()
     model, training = choices.config.model, choices.config.training
     threads = training.threads or available_cores()
     machine = measure_machine(model, max(1, MEASURED_TOKENS // model.context), training, threads, device)
     spent += time.monotonic() - began
-    seconds = minutes * 60 - spent - SECONDS_OF_SAMPLES_AND_REPORT
+    seconds = (dial.minutes or 0.0) * 60 - spent - SECONDS_OF_SAMPLES_AND_REPORT
     memory = memory_bytes() or SMALL_MEMORY
-    best = best_candidate(LAW, Situation(facts, model, training, fixed, machine, seconds, memory))
+    situation = Situation(facts, model, training, fixed, machine, seconds, memory)
+    best = CANDIDATES[asked_for(dial)](LAW, situation, dial)
     after = SECONDS_OF_SAMPLES_AND_REPORT + best.final_validation_seconds
-    refuse_too_little_time(minutes, spent + after)
+    if dial.minutes is not None:
+        refuse_too_little_time(dial.minutes, spent + after)
     execution, speeds = choose_execution(
         best.model, best.batch_size, training, device, best.steps * best.batch_size * best.model.context
     )
     return Plan(
-        minutes=minutes,
-        timed="training.steps" not in fixed and training.schedule == "trapezoid",
+        minutes=dial.minutes,
+        timed=dial.minutes is not None and "training.steps" not in fixed and training.schedule == "trapezoid",
         values=chosen_values(best, facts) | execution_values(execution),
-        reasons=reasons(facts, minutes),
+        reasons=reasons(facts, dial),
         # Measuring ran in this process too, and what it once held counts.
         expected=expectation_record(best, facts) | {"memory_bytes": max(best.memory_bytes, peak_memory_bytes())},
         measured={
@@ -197,6 +205,16 @@ def measured_plan(
         most_steps=best.most_steps,
         ends_early=best.ends_early and "training.steps" not in fixed,
     )
+
+
+CANDIDATES = {"time": candidate_for_time, "tokens": candidate_for_tokens, "size": candidate_for_size}
+
+
+def asked_for(dial: Dial) -> str:
+    """Which of the three the dial was set by."""
+    if dial.minutes is not None:
+        return "time"
+    return "tokens" if dial.tokens is not None else "size"
 
 
 def configured_plan(choices: Choices, facts: TextFacts, device: torch.device) -> Plan:
@@ -312,9 +330,13 @@ def chosen_values(best: Expectation, facts: TextFacts) -> dict[str, Any]:
     }
 
 
-def reasons(facts: TextFacts, minutes: float) -> dict[str, str]:
+def reasons(facts: TextFacts, dial: Dial) -> dict[str, str]:
     """Why each key has its value, in a few words."""
-    lowest = f"lowest expected loss in {minutes:g} minutes at this machine's measured speed"
+    lowest = "lowest expected loss for the time that this takes at this machine's measured speed"
+    if dial.minutes is not None:
+        lowest = f"lowest expected loss in {dial.minutes:g} minutes at this machine's measured speed"
+    if dial.parameters is not None:
+        lowest = f"the size of the ladder next to {dial.parameters:,} parameters"
     return {
         "corpus.maximum_bytes": "what can be read in the time",
         "corpus.validation_fraction": f"about {VALIDATION_BYTES / 1000:,.0f} kB, at most a tenth",

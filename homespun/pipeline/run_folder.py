@@ -13,7 +13,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 from homespun import __version__
 from homespun.common.errors import DamagedFileError, HomespunError, UsageError
 from homespun.common.files import explain_os_error, read_json, remove_leftovers, write_atomic, write_json
+from homespun.training.dial import Dial
 
 FORMAT_VERSION = 1
 
@@ -84,6 +85,11 @@ class RunFolder:
             )
         return record
 
+    def dial(self) -> Dial | None:
+        """What the plan was asked for; None for a run that is trained as configured."""
+        asked = self.record()["asked_for"]
+        return Dial(**asked) if asked else None
+
     def update(self, **changes: Any) -> None:
         """Change entries of ``run.json``."""
         write_json(self.path / "run.json", self.record() | changes)
@@ -119,7 +125,7 @@ def is_before(line: str, step: int, total: int) -> bool:
 def create_run(
     path: Path,
     sources: list[str],
-    minutes: float | None,
+    dial: Dial | None,
     command: list[str],
     asked: dict[str, Any],
     origins: dict[str, str],
@@ -145,7 +151,7 @@ def create_run(
             "name": path.resolve().name,
             "state": "corpus",
             "sources": sources,
-            "minutes_asked": minutes,
+            "asked_for": asdict(dial) if dial else None,
             "command": command,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds_total": 0.0,

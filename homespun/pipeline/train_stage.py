@@ -73,7 +73,7 @@ def assemble(
 ) -> tuple[TrainingRun, Recorder | Bystander]:
     """All parts of a run, at its newest checkpoint; ``stack`` closes what has to be closed."""
     training = config.training
-    check_batch(training.batch_size, training.micro_batch_size, world)
+    check_batch(training.batch_size, world)
     check_workers(training.workers, available_cores())
     device = choose_device(training.device, world.local_rank)
     execution = possible(Execution.of(training), device, reporter)

@@ -16,6 +16,7 @@ factor lowers the expectation for text that repeats itself, such as code.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,6 +31,7 @@ from homespun.models.arithmetic import (
     training_memory_bytes,
 )
 from homespun.models.settings import GPTConfig
+from homespun.training.dial import Dial
 from homespun.training.execution import Execution
 from homespun.training.machine import Speed, candidates, fastest, measure_step
 from homespun.training.settings import TrainingConfig
@@ -44,6 +46,7 @@ MEASURED_SHAPES = ((64, 4), (128, 4), (256, 7), (512, 8), (768, 12), (1280, 20))
 LONGEST_MEASURED_STEP = 0.4  # seconds: larger shapes are extrapolated, not waited for
 SHARE_OF_MEMORY = 0.6
 PASSES_WITHOUT_DROPOUT = 8
+SHORTEST_TIME, TIME_RATIO, TIMES_TRIED = 5.0, 1.25, 80  # seconds; the last is about nine years
 
 
 @dataclass(frozen=True)
@@ -198,6 +201,54 @@ def best_candidate(law: Law, situation: Situation) -> Expectation:
     found = [expectation(law, situation, shape) for shape in rungs(situation.model, situation.fixed)]
     fitting = [one for one in found if one.memory_bytes <= situation.memory * SHARE_OF_MEMORY] or found[:1]
     return min(fitting, key=lambda one: one.loss)
+
+
+def candidate_for_time(law: Law, situation: Situation, dial: Dial) -> Expectation:
+    """The best in ``situation.seconds``."""
+    return best_candidate(law, situation)
+
+
+def candidate_for_tokens(law: Law, situation: Situation, dial: Dial) -> Expectation:
+    """The best of the time in which about so many tokens are read, with exactly that many."""
+    assert dial.tokens is not None
+    found, at = next(
+        ((found, at) for found, at in over_time(law, situation) if tokens_of(found) >= dial.tokens),
+        list(over_time(law, situation))[-1],
+    )
+    return with_tokens(law, at, found, dial.tokens)
+
+
+def tokens_of(found: Expectation) -> int:
+    """How many tokens it reads."""
+    return found.steps * found.batch_size * found.model.context
+
+
+def candidate_for_size(law: Law, situation: Situation, dial: Dial) -> Expectation:
+    """The shape nearest in size, trained for as long as makes it the best choice: the middle of those times."""
+    assert dial.parameters is not None
+    shapes = rungs(situation.model, situation.fixed)
+    nearest = min(shapes, key=lambda shape: abs(math.log(parameter_count(shape) / dial.parameters)))
+    found = [(one, at) for one, at in over_time(law, situation) if one.model == nearest]
+    if not found:  # never the best: as long as the time in which another of its size or more is
+        size = matrix_parameters(nearest)
+        found = [(one, at) for one, at in over_time(law, situation) if matrix_parameters(one.model) >= size][:1]
+    _, at = found[len(found) // 2] if found else list(over_time(law, situation))[-1]
+    return expectation(law, at, nearest)
+
+
+def over_time(law: Law, situation: Situation) -> Iterator[tuple[Expectation, Situation]]:
+    """The best candidate for each of many times, from seconds to years."""
+    for number in range(TIMES_TRIED):
+        at = replace(situation, seconds=SHORTEST_TIME * TIME_RATIO**number)
+        yield best_candidate(law, at), at
+
+
+def with_tokens(law: Law, situation: Situation, found: Expectation, tokens: int) -> Expectation:
+    """The same shape and batch, reading ``tokens``."""
+    steps = max(1, round(tokens / (found.batch_size * found.model.context)))
+    training = replace(situation.training, steps=steps, batch_size=found.batch_size)
+    fixed = situation.fixed | {"training.steps", "training.batch_size"}
+    return expectation(law, replace(situation, training=training, fixed=fixed), found.model)
 
 
 def expectation(law: Law, situation: Situation, model: GPTConfig) -> Expectation:

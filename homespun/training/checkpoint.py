@@ -47,7 +47,8 @@ FILES = frozenset(
 class TrainingState:
     """Where a run stands. ``seconds`` of training so far, ``total`` steps as last decided.
 
-    ``skipped`` steps changed nothing (``homespun.training.guard``); each of ``rollbacks`` has halved the rate.
+    ``skipped`` steps changed nothing (``homespun.training.guard``), the last ``in_vain`` of them in a row up to here;
+    each of ``rollbacks`` has halved the rate.
     """
 
     step: int
@@ -56,6 +57,7 @@ class TrainingState:
     seconds: float
     execution: Execution
     skipped: int = 0
+    in_vain: int = 0
     rollbacks: int = 0
 
 

@@ -30,7 +30,7 @@ def read_out_cross_entropy(
     softcap: float = 0.0,
     logits_at_once: int = LOGITS_AT_ONCE,
 ) -> torch.Tensor:
-    """Sum of cross-entropies in nats, fp32 0-d. ``hidden`` (N, C), ``weight`` (V, C), ``targets`` (N) ids or ignored."""
+    """Sum of cross-entropies in nats, fp32 0-d. ``hidden`` (N, C), ``weight`` (V, C), ``targets`` (N)."""
     rows = max(1, logits_at_once // weight.shape[0])
     return ReadOutCrossEntropy.apply(hidden, weight, targets, softcap, rows, torch.is_grad_enabled())
 
@@ -69,6 +69,7 @@ class ReadOutCrossEntropy(torch.autograd.Function):
             slope = slope.to(read.dtype)
             hidden_gradient[begin : begin + rows] = slope @ read
             weight_gradient += slope.T @ piece
+            del logits, capped, logarithms, slope  # or they would stand beside those of the next piece
         ctx.save_for_backward(hidden_gradient, weight_gradient)
         ctx.weight_dtype = weight.dtype
         return total

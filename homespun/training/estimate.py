@@ -186,8 +186,10 @@ def activation_bytes(model: GPTConfig, training: TrainingConfig) -> float:
     number = number_bytes(training)
     plain, added = (block_activation_bytes(model, number, with_values) for with_values in (False, True))
     blocks = plain * (model.layers - model.value_embeddings) + added * model.value_embeddings
-    if training.recompute:  # only what goes into each block, and the whole of the one that is worked out again
-        blocks = FULL * model.width * model.layers + max(plain, added)
+    if training.recompute:
+        # What goes into each block; all of the block that is worked out again, with the gradients of its widest layer.
+        again = (max(plain, added) if model.value_embeddings else plain) + 2 * FULL * model.hidden_width
+        blocks = FULL * model.width * model.layers + again
     elif training.attention == "explicit":
         blocks += number * model.heads * model.context * model.layers
     last_norm = FULL * model.width * (2 if model.normalization == "rms" else 1)
@@ -219,8 +221,10 @@ def block_activation_bytes(model: GPTConfig, number: int, with_values: bool) -> 
 def loss_bytes(model: GPTConfig, number: int, tokens: int) -> float:
     """Of the loss, worked out piece by piece: a piece of logits, the gradients of the head and of what goes into it."""
     piece = min(tokens * model.vocabulary_size, max(LOGITS_AT_ONCE, model.vocabulary_size))
-    logits = piece * (2 * FULL if number == FULL else 2 * FULL + 2 * HALF)
-    head = model.vocabulary_size * model.width * (FULL + (HALF if number == HALF else 0))
+    # Logits, their logarithms and the logarithms of the piece before; in bf16 also what is cast, before and after.
+    logits = piece * (3 * FULL + (2 * HALF if number == HALF else 0))
+    # The gradient of the head, what is about to be added to it, and in bf16 the head itself.
+    head = model.vocabulary_size * model.width * (2 * FULL + (HALF if number == HALF else 0))
     return logits + head + FULL * tokens * model.width
 
 

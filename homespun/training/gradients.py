@@ -15,7 +15,7 @@ from homespun.training.sharding import whole
 
 @contextlib.contextmanager
 def exchange_gradients(objective: nn.Module, now: bool) -> Iterator[None]:
-    """Inside, gradients are exchanged with the other processes only if ``now``: once a step, at its last micro-batch."""
+    """Inside, gradients are exchanged with other processes only if ``now``: once a step, at its last micro-batch."""
     if isinstance(objective, FSDPModule):
         objective.set_requires_gradient_sync(now)
     if isinstance(objective, DistributedDataParallel) and not now:

@@ -10,7 +10,7 @@ metrics and samples (``Observer``), how a checkpoint is written and found again.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -135,7 +135,8 @@ class Window:
 def train_step(run: TrainingRun, share: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
     """One update at ``share`` of the highest rate.
 
-    Returns the mean loss (nats per target), the gradient norm, whether the step was skipped (1.0), and the number of targets.
+    Returns the mean loss (nats per target), the gradient norm, whether the step was skipped (1.0), and how many
+    targets it had.
     """
     config, world = run.config, run.world
     batch = run.batch(run.state.step)
@@ -164,16 +165,16 @@ def train_step(run: TrainingRun, share: float) -> tuple[torch.Tensor, torch.Tens
 def train(run: TrainingRun) -> bool:
     """Train until the pace's total. True: finished; False: asked to stop (saved, resumable)."""
     config = run.config
-    window, saved_at, in_vain, rate = Window(run.state.step), time.perf_counter(), 0, 0.0
+    window, saved_at, rate = Window(run.state.step), time.perf_counter(), 0.0
     run.objective.train()
     while True:
         started, state = time.perf_counter(), run.state
-        stop, save_now = agree(run, not window.losses and started - saved_at >= config.checkpoint_seconds)
+        # Only where all verdicts are known and good, and after everything that is recorded of a step.
+        may_save = state.step > 0 and not window.losses and not state.in_vain
+        stop, save_now = agree(run, may_save and started - saved_at >= config.checkpoint_seconds)
         if stop or state.step >= state.total:
             break
-        if (
-            save_now and state.step
-        ):  # only where all verdicts are known, and after everything that is recorded of a step
+        if save_now:
             run.saver.save(state)
             saved_at = time.perf_counter()
         share = SCHEDULES[config.schedule](state.step, state.total, config) * RATE_AFTER_ROLLBACK**state.rollbacks
@@ -187,11 +188,11 @@ def train(run: TrainingRun) -> bool:
         if state.step % config.log_every == 0 or last:
             rows = window.read()  # waits for the device: only here
             window.seconds += time.perf_counter() - started
-            in_vain = report(run, rows, window, rate, in_vain)
+            report(run, rows, window, rate)
             window = Window(state.step)
-            if in_vain >= STEPS_IN_VAIN:
+            if state.in_vain >= STEPS_IN_VAIN:
                 roll_back(run, rows[-1])
-                window, in_vain, saved_at = Window(run.state.step), 0, time.perf_counter()
+                window, saved_at = Window(run.state.step), time.perf_counter()
                 continue
         else:
             window.seconds += time.perf_counter() - started
@@ -202,9 +203,9 @@ def train(run: TrainingRun) -> bool:
         state.seconds += time.perf_counter() - started
     if run.state.step < run.state.total:
         if window.losses:
-            report(run, window.read(), window, rate, in_vain)
+            report(run, window.read(), window, rate)
         run.saver.save(run.state)
-        run.saver.settle()
+        run.saver.finish()
         return False
     conclude(run)
     return True
@@ -213,7 +214,8 @@ def train(run: TrainingRun) -> bool:
 def agree(run: TrainingRun, save_now: bool) -> tuple[bool, bool]:
     """Set the total of steps; say whether to stop and whether to save.
 
-    Clocks and signals differ between processes: the total and the time to save are the first one's; anyone may ask to stop.
+    Clocks and signals differ between processes: the total and the time to save are the first one's; anyone may ask
+    to stop.
     """
     state, first = run.state, run.world.is_first
     total = run.pace.total_steps(state.step, state.total, state.seconds) if first else 0
@@ -221,14 +223,14 @@ def agree(run: TrainingRun, save_now: bool) -> tuple[bool, bool]:
     return bool(stop), bool(save)
 
 
-def report(run: TrainingRun, rows: list[Row], window: Window, rate: float, in_vain: int) -> int:
-    """Tell the observer of a window; how many of its last steps, with ``in_vain`` before it, were skipped in a row."""
+def report(run: TrainingRun, rows: list[Row], window: Window, rate: float) -> None:
+    """Tell the observer of a window; count the steps that were skipped, in all and in a row."""
     for row in rows:
         if row.skipped:
             run.state.skipped += 1
             record = {"step": row.step, "batch": row.step, "loss": row.loss, "gradient_norm": row.norm}
             run.observer.skipped(record, run.state)
-        in_vain = in_vain + 1 if row.skipped else 0
+        run.state.in_vain = run.state.in_vain + 1 if row.skipped else 0
     good = [row for row in rows if not row.skipped]
     if good:
         record = {
@@ -238,7 +240,6 @@ def report(run: TrainingRun, rows: list[Row], window: Window, rate: float, in_va
             "tokens_per_second": window.tokens / window.seconds,
         }
         run.observer.trained(record, run.state)
-    return in_vain
 
 
 def roll_back(run: TrainingRun, row: Row) -> None:
@@ -247,18 +248,18 @@ def roll_back(run: TrainingRun, row: Row) -> None:
     if abs(row.loss) < float("inf") and abs(row.norm) < float("inf"):
         what = f"the gradient is {row.norm / float(run.guard.mean):,.0f} times as large as usual at step {row.step}"
     reason = (
-        f"{what} and the {STEPS_IN_VAIN} steps before it were skipped (loss {row.loss:.3g}, gradient {row.norm:.3g})"
+        f"{what}, and {run.state.in_vain} steps in a row were skipped (loss {row.loss:.3g}, gradient {row.norm:.3g})"
     )
-    rollbacks, skipped = run.state.rollbacks + 1, run.state.skipped
+    old, rollbacks = run.state, run.state.rollbacks + 1
     run.saver.settle()
+    run.world.wait()  # the first process has written its checkpoint: all of them find the same one
     restored = run.restore() if rollbacks <= MOST_ROLLBACKS else None
     if restored is None:
-        before = (
-            f"{MOST_ROLLBACKS} times the rate was halved in vain" if rollbacks > 1 else "there is no checkpoint yet"
-        )
+        halved = f"{MOST_ROLLBACKS} times the rate was halved in vain"
+        before = halved if rollbacks > MOST_ROLLBACKS else "there is no checkpoint yet"
         raise HomespunError(f"{reason}; {before}: lower training.learning_rate or look at the text of these batches")
-    run.state = restored
-    run.state.rollbacks, run.state.skipped = rollbacks, skipped
+    # What was lost has taken its time all the same.
+    run.state = replace(restored, rollbacks=rollbacks, skipped=old.skipped, in_vain=0, seconds=old.seconds)
     run.observer.rolled_back(reason, run.state)
 
 

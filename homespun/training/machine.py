@@ -82,7 +82,7 @@ def trial_run(
     nobody = None
     return TrainingRun(
         model, objective, build_optimizer(model, training), Guard(training.outlier_factor, device),
-        lambda number: Batch(tokens, tokens), nobody, nobody, lambda: None, training, FixedPace(), nobody,  # type: ignore[arg-type]
+        lambda _: Batch(tokens, tokens), nobody, nobody, lambda: None, training, FixedPace(), nobody,  # type: ignore[arg-type]
         device, TrainingState(0, 1, 0, 0.0, execution),
     )  # fmt: skip
 

@@ -119,19 +119,3 @@ def adamw(parameters: list[nn.Parameter], config: TrainingConfig) -> torch.optim
             "exp_avg_sq": torch.zeros_like(parameter),
         }
     return optimizer
-
-
-def set_learning_rate(optimizer: Optimizers, rate: float) -> None:
-    """The rate of the next step, for every group."""
-    for group in optimizer.groups:
-        group["lr"] = rate
-
-
-def optimizer_tensors(model: nn.Module, optimizer: Optimizers) -> dict[str, torch.Tensor]:
-    """The optimizer's state as ``{"parameter/field": tensor}``."""
-    return optimizer.tensors()
-
-
-def load_optimizer_tensors(model: nn.Module, optimizer: Optimizers, tensors: dict[str, torch.Tensor]) -> None:
-    """Put back what ``optimizer_tensors`` gave."""
-    optimizer.load_tensors(tensors)

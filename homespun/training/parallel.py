@@ -61,17 +61,11 @@ PARALLEL: dict[str, Callable[[nn.Module, World, torch.device, int], nn.Module]] 
 }
 
 
-def check_batch(batch_size: int, micro_batch_size: int, world: World) -> None:
+def check_batch(batch_size: int, world: World) -> None:
     """The batch is the same whatever the number of processes, so they must divide it."""
     if batch_size % world.size:
-        fitting = [size for size in range(1, batch_size + 1) if batch_size % size == 0 and size <= world.size]
+        fitting = max(size for size in range(1, world.size) if batch_size % size == 0)
         raise UsageError(
             f"training.batch_size {batch_size} cannot be divided among {world.size} processes; "
-            f"start {fitting[-1]} or make it a multiple of {world.size}"
-        )
-    share = batch_size // world.size
-    if micro_batch_size and share % micro_batch_size:
-        raise UsageError(
-            f"each of {world.size} processes has {share} rows of a batch, not a multiple of "
-            f"training.micro_batch_size {micro_batch_size}"
+            f"start {fitting} or make it a multiple of {world.size}"
         )

@@ -44,8 +44,10 @@ class Saver:
         def write() -> None:
             try:
                 save_checkpoint(self.folder, snapshot, self.documents, self.tokenizer_file, self.keep)
-            except HomespunError as error:
-                self.failure, self.failed_step = error, snapshot.state.step
+            except Exception as error:  # what a thread does not catch is lost, and with it the word of the failure
+                known = isinstance(error, HomespunError)
+                self.failure = error if known else HomespunError(f"cannot write it ({type(error).__name__}: {error})")
+                self.failed_step = snapshot.state.step
 
         if self.background:
             self.thread = threading.Thread(target=write, name="checkpoint")

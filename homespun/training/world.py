@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as distributed
 
-from homespun.common.errors import UsageError
+from homespun.common.errors import HomespunError, UsageError
 
 # The first process reads, cleans and encodes the text while the others wait.
 PATIENCE = datetime.timedelta(hours=12)
@@ -88,5 +88,11 @@ def join_world(device: str = "auto") -> Iterator[World]:
     try:
         yield world
         world.wait()  # who leaves first would tear the connection from under the others
+    except RuntimeError as error:  # gloo has no class of its own for it
+        if "gloo/transport" not in str(error) and not isinstance(error, distributed.DistError):
+            raise
+        raise HomespunError(
+            f"process {rank} of {size} has lost the others: one of them ended; what it said stands above or in its log"
+        ) from error
     finally:
         distributed.destroy_process_group()

@@ -1,0 +1,36 @@
+"""The search for a learning rate on a run's own model and tokens; the run itself is not touched."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from homespun.batches.next_token import NextTokenBatches
+from homespun.batches.shards import TokenShards
+from homespun.common.errors import UsageError
+from homespun.common.progress import Reporter
+from homespun.pipeline.configuration import load_toml
+from homespun.pipeline.run_folder import RunFolder
+from homespun.training.device import choose_device
+from homespun.training.execution import Execution
+from homespun.training.machine import trial_run
+from homespun.training.rate_finder import Trial, try_rates
+
+
+def search_rate(folder: Path, lowest: float, highest: float, steps: int, reporter: Reporter) -> list[Trial]:
+    """Steps of rising rate, each with its loss."""
+    run = RunFolder(folder)
+    run.record()
+    if not (run.tokens / "manifest.json").exists() or not run.config.exists():
+        raise UsageError(f"{folder} has no tokens yet: begin the run, stop it when it trains, then ask again")
+    config = load_toml(run.config)
+    training, device = config.training, choose_device(config.training.device)
+    execution = Execution.of(training)
+    torch.set_num_threads(execution.threads)
+    batches = NextTokenBatches(
+        TokenShards(run.tokens, "train"), config.model.context, training.batch_size, training.seed
+    )
+    search = trial_run(config.model, training.batch_size, execution, device, training)
+    search.batch, search.config = batches.batch, replace(training, outlier_factor=0.0)
+    with reporter.stage("trying rates", steps, "steps") as stage:
+        return try_rates(search, lowest, highest, steps, stage.advance)
