@@ -36,7 +36,8 @@ NANOGPT ?=
 bench: install ## speed, with peers measured beside us (minutes)
 	$(BIN)/python benchmarks/command_start.py
 	$(BIN)/python benchmarks/generation.py
-	$(if $(NANOGPT),$(BIN)/python benchmarks/pretrain_vs_nanogpt.py --nanogpt $(NANOGPT),@echo "pretrain_vs_nanogpt: left out; give NANOGPT=DIR")
+	$(BIN)/python benchmarks/throughput.py --shapes baby --contenders 'nanogpt-fp32*' 'homespun-gpt2-fp32*' --repeats 3 --seconds 5 $(if $(NANOGPT),--nanogpt $(NANOGPT))
+	$(if $(NANOGPT),$(BIN)/python benchmarks/time_to_loss.py --nanogpt $(NANOGPT) --seeds 1,@echo "time_to_loss: left out; give NANOGPT=DIR")
 
 lock: install ## write requirements.lock anew from what is installed
 	$(BIN)/python -m pip freeze --exclude-editable --exclude homespun | sed 's/^torch==\([^+]*\).*/torch==\1/' > requirements.lock

@@ -3,9 +3,11 @@
 Contenders run A B A B …, never A A B B: a machine that slows down (heat, a neighbour) slows all alike.
 """
 
+import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -74,6 +76,29 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         ).rstrip()
         for line in (header, *rows)
     )
+
+
+def ask_program(
+    module: str,
+    task: dict[str, Any],
+    environment: dict[str, str],
+    python: str = sys.executable,
+    limit_s: float | None = None,
+) -> dict[str, Any]:
+    """Run a module of this folder in its own process: ``task`` in JSON on its standard input, its last line back."""
+    try:
+        done = subprocess.run(
+            [python, "-m", module], input=json.dumps(task), cwd=Path(__file__).parent, env=environment,
+            timeout=limit_s, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise HomespunError(f"took more than {limit_s:g} s") from error
+    except OSError as error:
+        raise HomespunError(f"{python} does not run ({error})") from error
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
+        raise HomespunError(f"{module} ended with exit code {done.returncode}: {said[-1].strip()[:160]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 def tell(line: str) -> None:

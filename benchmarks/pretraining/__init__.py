@@ -1,1 +1,1 @@
-"""The two sides of ``pretrain_vs_nanogpt.py``, and the one clock and curve that both are measured by."""
+"""The two sides of ``time_to_loss.py``, and the one clock and curve that both are measured by."""

@@ -1,18 +1,13 @@
-"""One training run as both sides report it: seconds per step in, a curve of exact loss over seconds out.
+"""One training run as both sides report it: exact validation losses over seconds.
 
-The clock is the same for both: wall time from one step's log line to the next. A step that also holds
-the program's start or an evaluation (steps 0, interval, 2 x interval …, on both sides) counts as a
-median step: neither start-up nor evaluation is in any figure.
+Two clocks, alike for both sides. *Training*: everything from the first batch to the last update, evaluations and
+checkpoints left out. *Process*: the same, and what the process needs besides (interpreter, imports, building the
+model, finding out what the machine is good at, its end).
 """
 
 import itertools
-import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-VOCABULARY_LIMIT = 1 << 16  # nanoGPT's files are uint16
-CONTEXT, BATCH_SIZE, LAYERS, HEADS, WIDTH = 64, 12, 4, 4, 128  # nanoGPT's README, "I only have a macbook"
-TOKENS_PER_STEP = CONTEXT * BATCH_SIZE
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -26,21 +21,33 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """One run: what was trained, how fast, how low."""
+    """One run: what was trained, how fast, how low. ``start_seconds`` is what the process took besides training."""
 
     parameters: int
-    precision: str
+    execution: str  # how steps are carried out: precision and so on
     seed: int
-    tokens_per_second: float
+    tokens_per_step: int
+    step_seconds: float  # the median
+    start_seconds: float
     points: tuple[Point, ...]
 
     @property
+    def tokens_per_second(self) -> float:
+        """Of a median step."""
+        return self.tokens_per_step / self.step_seconds
+
+    @property
+    def seconds(self) -> float:
+        """Training time of the whole run."""
+        return self.points[-1].seconds
+
+    @property
     def final_loss(self) -> float:
-        """Exact validation loss of the last evaluation."""
+        """Exact validation loss at the end."""
         return self.points[-1].loss
 
     def seconds_to(self, loss: float) -> float | None:
-        """Seconds until the validation loss is ``loss``: a straight line between the two evaluations around it.
+        """Training time until the loss is ``loss``: a straight line between the two evaluations around it.
 
         None if it was never reached. Before the first evaluation there is no line: its own seconds then.
         """
@@ -52,18 +59,12 @@ class Curve:
                 return above.seconds + share * (below.seconds - above.seconds)
         return None
 
+    def lowest_within(self, process_seconds: float) -> float | None:
+        """The lowest loss of an evaluation within so much time of the process; None before the first."""
+        losses = [point.loss for point in self.points if self.start_seconds + point.seconds <= process_seconds]
+        return min(losses, default=None)
 
-def median_step(step_seconds: Sequence[float], interval: int) -> float:
-    """Seconds of a step that holds neither the start nor an evaluation."""
-    return statistics.median(seconds for step, seconds in enumerate(step_seconds) if step % interval)
 
-
-def make_curve(
-    step_seconds: Sequence[float], losses: dict[int, float], interval: int, parameters: int, precision: str, seed: int
-) -> Curve:
-    """``step_seconds[i]``: wall time of update i (from 0); ``losses[n]``: exact loss after n updates."""
-    usual = median_step(step_seconds, interval)
-    clean = [seconds if step % interval else usual for step, seconds in enumerate(step_seconds)]
-    elapsed = [0.0, *itertools.accumulate(clean)]
-    points = tuple(Point(step, elapsed[step], loss) for step, loss in sorted(losses.items()))
-    return Curve(parameters, precision, seed, TOKENS_PER_STEP / usual, points)
+def curve_of(figures: dict[str, Any]) -> Curve:
+    """A curve that came as JSON."""
+    return Curve(**figures | {"points": tuple(Point(**point) for point in figures["points"])})

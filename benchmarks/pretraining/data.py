@@ -12,9 +12,10 @@ import numpy as np
 from homespun.batches.shards import FORMAT_VERSION, write_split
 from homespun.common.errors import UsageError
 from homespun.common.files import explain_os_error, write_json
-from pretraining.curve import CONTEXT, VOCABULARY_LIMIT
 
 TRAINING_SHARE = 0.9
+LEAST_VALIDATION = 1000  # tokens
+VOCABULARY_LIMIT = 1 << 16  # nanoGPT's files are uint16
 
 
 def write_data(text_file: Path, nanogpt_folder: Path, shards_folder: Path) -> int:
@@ -27,7 +28,7 @@ def write_data(text_file: Path, nanogpt_folder: Path, shards_folder: Path) -> in
         raise UsageError(f"{text_file} is not UTF-8 text ({error})") from error
     symbols, ids = np.unique(np.frombuffer(text.encode("utf-32-le"), "<u4"), return_inverse=True)
     border = int(len(ids) * TRAINING_SHARE)
-    if len(ids) - border <= CONTEXT or len(symbols) > VOCABULARY_LIMIT:
+    if len(ids) - border < LEAST_VALIDATION or len(symbols) > VOCABULARY_LIMIT:
         raise UsageError(f"{text_file} has {len(ids):,} characters, {len(symbols):,} different; take another text")
     splits = {"train": (ids[:border], text[:border]), "validation": (ids[border:], text[border:])}
 

@@ -1,142 +1,178 @@
-"""Our side: token shards and a model configuration in, a curve out; the product's own loop and defaults.
+"""Our side: token shards and a recipe in, a curve out; the product's own loop.
 
-AdamW and schedule are ``TrainingConfig``'s defaults; the highest rate and the warm-up are what
-``homespun build`` would choose for this width and number of steps (``learning_rate_for``; a twentieth of
-the steps, between 5 and 100). Precision is measured as ``homespun train`` measures it, before the clock runs.
+    python -m pretraining.ours < task.json        (``time_to_loss.py`` starts it)
+
+What the recipe says stays; only what the comparison needs is replaced (seed, how often to evaluate, the vocabulary,
+and the number of steps where a time is to be filled). What the recipe leaves open of how steps are carried out is found
+by measuring, as ``homespun train`` does, in this very process, so it is part of the process's time. Checkpoints and
+samples are left out, as nanoGPT's are; the clock stands still while the exact loss is computed (in fp32, as nanoGPT's).
 """
 
+import itertools
+import json
+import statistics
+import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from homespun.batches.ahead import Ahead
+from homespun.batches.batch import Batch
 from homespun.batches.next_token import NextTokenBatches, validation_batches
 from homespun.batches.shards import TokenShards, read_manifest
+from homespun.common.configuration import replace_values
 from homespun.models.arithmetic import parameter_count
 from homespun.models.registry import build_model
-from homespun.models.settings import GPTConfig
-from homespun.pipeline.planning import MEASURED_TOKENS
+from homespun.pipeline.configuration import Configuration, load_toml
+from homespun.pipeline.planning import configured_execution, execution_values
 from homespun.pipeline.train_stage import VALIDATION_TOKENS_AT_ONCE, be_deterministic
-from homespun.training.budget import learning_rate_for
+from homespun.training.average import WeightAverage
 from homespun.training.checkpoint import TrainingState
-from homespun.training.device import set_threads
+from homespun.training.execution import Execution, apply_to_model, compile_step
+from homespun.training.guard import Guard
 from homespun.training.loop import TrainingRun, train
-from homespun.training.losses import NextToken
-from homespun.training.machine import faster_precision
+from homespun.training.losses import NextToken, Objective
+from homespun.training.machine import choose_execution
 from homespun.training.optimizer import build_optimizer
 from homespun.training.pace import FixedPace
-from homespun.training.settings import TrainingConfig
 from homespun.training.validation import ExactLoss, exact_loss
-from pretraining.curve import BATCH_SIZE, CONTEXT, HEADS, LAYERS, WIDTH, Curve, make_curve
+from pretraining.curve import Curve, Point
 
-NEVER = 1e9  # seconds between checkpoints: nanoGPT's are outside its clock, so ours are left out
+NEVER = float("inf")
 PROCESSOR = torch.device("cpu")
 
 
 @dataclass(frozen=True)
-class Job:
-    """One run, in words that travel to another process."""
+class Task:
+    """One run, in words that travel to another process. ``steps`` 0: the recipe's."""
 
-    shards: Path
-    parts: str
-    vocabulary_size: int
+    shards: str
+    recipe: str
     steps: int
     interval: int
-    precision: str
-    threads: int
     seed: int
 
 
 @dataclass
-class Stopwatch:
-    """Watches the loop: when each step was done, and every exact loss."""
+class Watch:
+    """The clock of a run, and whom the loop tells its news."""
 
-    stamp: float = float("nan")
-    step_seconds: list[float] = field(default_factory=list)
-    losses: dict[int, float] = field(default_factory=dict)
+    began: float = 0.0
+    evaluating: float = 0.0  # seconds so far
+    requests: list[float] = field(default_factory=list)  # training seconds at which each batch was asked for
+    points: list[Point] = field(default_factory=list)
 
-    def trained(self, record: dict[str, Any], state: TrainingState) -> None:
-        now = time.perf_counter()
-        self.step_seconds.append(now - self.stamp)  # not a number for the first step, which does not count
-        self.stamp = now
+    def seconds(self) -> float:
+        """Training time so far."""
+        return time.perf_counter() - self.began - self.evaluating
+
+    def noting(self, make: Callable[[int], Batch]) -> Callable[[int], Batch]:
+        """``make``, with a note of the time at each call."""
+
+        def batch(number: int) -> Batch:
+            self.requests.append(self.seconds())
+            return make(number)
+
+        return batch
+
+    def standing_still(self, evaluate: Callable[[], ExactLoss]) -> Callable[[str], ExactLoss]:
+        """``evaluate``, in time that does not count, at its own precision."""
+
+        def validate(_precision: str) -> ExactLoss:
+            began = time.perf_counter()
+            loss = evaluate()
+            self.evaluating += time.perf_counter() - began
+            return loss
+
+        return validate
 
     def validated(self, loss: ExactLoss, state: TrainingState) -> None:
-        self.losses[state.step] = loss.loss
+        self.points.append(Point(state.step, self.seconds(), loss.loss))
 
-    def sampled(self, state: TrainingState) -> None:
-        """Nothing is sampled here."""
+    def ignore(self, *_: object) -> None:
+        """What is of no concern here: metrics, samples, checkpoints."""
 
-
-def model_config(parts: str, vocabulary_size: int) -> GPTConfig:
-    """``nanogpt``: the parts that nanoGPT has, hence as many parameters; ``default``: ours (Qwen3's)."""
-    sizes = {
-        "vocabulary_size": vocabulary_size, "context": CONTEXT, "layers": LAYERS, "width": WIDTH, "heads": HEADS,
-    }  # fmt: skip
-    if parts == "default":
-        return GPTConfig(**sizes)
-    return GPTConfig(
-        **sizes,
-        positions="learned",
-        normalization="layer",
-        norm_epsilon=1e-5,
-        feedforward="gelu",
-        biases=False,
-        query_key_norm=False,
-        tied_embeddings=True,
-    )
+    trained = skipped = rolled_back = sampled = save = settle = finish = ignore
 
 
-def choose_precision(parts: str, vocabulary_size: int, threads: int) -> str:
-    """The faster of fp32 and bf16 for this model here, found as ``homespun train`` finds it."""
-    set_threads(threads)
+def configuration(task: Task) -> tuple[Configuration, Execution]:
+    """The recipe with what the comparison replaces, and how its steps are carried out."""
+    recipe = load_toml(Path(task.recipe))
+    values = {
+        "model.vocabulary_size": read_manifest(Path(task.shards))["vocabulary_size"],
+        "training.steps": task.steps or recipe.training.steps,
+        "training.seed": task.seed,
+        "training.evaluate_every": task.interval,
+        "training.sample_every": 0,
+        "training.checkpoint_seconds": NEVER,
+    }
+    config = replace_values(recipe, values)
+    training = config.training
+    execution = configured_execution(training)
+    if execution is None:
+        rows = training.micro_batch_size or training.batch_size
+        tokens = training.steps * training.batch_size * config.model.context
+        execution, _ = choose_execution(config.model, rows, training, PROCESSOR, tokens)
+    return replace_values(config, execution_values(execution)), execution
+
+
+def run(task: Task) -> tuple[Curve, float]:
+    """One whole run in this process; the second figure is the seconds of its loop, evaluations included."""
     be_deterministic(PROCESSOR)
-    return faster_precision(model_config(parts, vocabulary_size), MEASURED_TOKENS // CONTEXT, PROCESSOR)
+    config, execution = configuration(task)
+    training, shards, watch = config.training, Path(task.shards), Watch()
+    torch.set_num_threads(execution.threads)
+    torch.manual_seed(training.seed)
+    model = build_model(config.model)
+    apply_to_model(model, execution)
+    objective = Objective(model, NextToken())
+    measured = Objective(model, NextToken())  # never compiled: its batches have other shapes
+    text_bytes = read_manifest(shards)["splits"]["validation"]["bytes"]
 
+    def evaluate() -> ExactLoss:
+        rows = max(1, VALIDATION_TOKENS_AT_ONCE // config.model.context)
+        windows = validation_batches(TokenShards(shards, "validation"), config.model.context, rows)
+        return exact_loss(measured, windows, text_bytes, PROCESSOR, "fp32")
 
-def train_ours(job: Job) -> Curve:
-    """One whole run in this process."""
-    set_threads(job.threads)
-    torch.manual_seed(job.seed)
-    be_deterministic(PROCESSOR)
-    config = model_config(job.parts, job.vocabulary_size)
-    training = TrainingConfig(
-        steps=job.steps,
-        batch_size=BATCH_SIZE,
-        learning_rate=learning_rate_for(WIDTH),
-        warmup_steps=min(100, max(5, job.steps // 20)),
-        threads=job.threads,
-        seed=job.seed,
-        device="cpu",
-        evaluate_every=job.interval,
-        sample_every=0,
-        log_every=1,
-        checkpoint_seconds=NEVER,
+    batches = NextTokenBatches(TokenShards(shards, "train"), config.model.context, training.batch_size, training.seed)
+    ahead = Ahead(batches.batch, training.workers)
+    nobody: Any = watch
+    whole = TrainingRun(
+        model=model,
+        objective=compile_step(objective) if execution.compiled else objective,
+        optimizer=build_optimizer(model, training),
+        guard=Guard(training.outlier_factor, PROCESSOR),
+        batch=watch.noting(ahead),
+        validate=watch.standing_still(evaluate),
+        saver=nobody,
+        restore=lambda: None,
+        config=training,
+        pace=FixedPace(),
+        observer=nobody,
+        device=PROCESSOR,
+        state=TrainingState(0, training.steps, 0, 0.0, execution),
+        average=WeightAverage(model, training.average_decay) if training.average_decay else None,
     )
-    model, task, watch = build_model(config), NextToken(), Stopwatch()
-    text_bytes = read_manifest(job.shards)["splits"]["validation"]["bytes"]
+    with closing(ahead):
+        watch.began = time.perf_counter()
+        train(whole)
+        elapsed = time.perf_counter() - watch.began
+    usual = statistics.median(later - earlier for earlier, later in itertools.pairwise(watch.requests))
+    tokens_per_step = training.batch_size * config.model.context
+    points = tuple(watch.points)
+    return Curve(parameter_count(config.model), str(execution), task.seed, tokens_per_step, usual, 0.0, points), elapsed
 
-    def validate(_precision: str) -> ExactLoss:
-        windows = validation_batches(
-            TokenShards(job.shards, "validation"), CONTEXT, VALIDATION_TOKENS_AT_ONCE // CONTEXT
-        )
-        return exact_loss(model, task, windows, text_bytes, PROCESSOR, "fp32")  # as nanoGPT's are computed
 
-    batches = NextTokenBatches(TokenShards(job.shards, "train"), CONTEXT, BATCH_SIZE, job.seed)
-    train(
-        TrainingRun(
-            model=model,
-            optimizer=build_optimizer(model, training),
-            task=task,
-            batch=batches.batch,
-            validate=validate,
-            save=lambda _state: None,
-            config=training,
-            pace=FixedPace(),
-            observer=watch,
-            device=PROCESSOR,
-            state=TrainingState(0, job.steps, 0, 0.0, job.threads, job.precision),
-        )
-    )
-    return make_curve(watch.step_seconds, watch.losses, job.interval, parameter_count(config), job.precision, job.seed)
+def main() -> None:
+    """A task in JSON on standard input; its curve in JSON on the last line."""
+    curve, elapsed = run(Task(**json.loads(sys.stdin.read())))
+    print(json.dumps({"curve": asdict(curve), "loop_seconds": elapsed}))
+
+
+if __name__ == "__main__":
+    main()

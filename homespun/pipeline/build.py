@@ -146,12 +146,9 @@ def walk(run: RunFolder, reporter: Reporter, json_output: bool, world: World) ->
 
 def follow(run: RunFolder, world: World) -> int:
     """What every process but the first does: wait for the text and the plan, then train."""
-    with stoppable(run):
-        world.wait()
-        finished = train_run(run, load_toml(run.config), FixedPace(), Silent(), world)
-        if not finished:
-            raise KeyboardInterrupt
-    return 0
+    world.wait()
+    finished = train_run(run, load_toml(run.config), FixedPace(), Silent(), world)
+    return 0 if finished else Interrupted.exit_code  # how to go on, the first one says
 
 
 def pace_of(run: RunFolder, ready: "Ready") -> Pace:

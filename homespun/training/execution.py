@@ -7,6 +7,7 @@ the same numbers up to rounding, and the same execution the same bits.
 
 import functools
 import subprocess
+import sysconfig
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from torch.utils.checkpoint import checkpoint
 from homespun.layers.attention import use_attention
 from homespun.layers.block import Block
 from homespun.training.settings import TrainingConfig
+
+# What compiled steps need besides the compiler: OpenMP, and Python's own headers, which are often a package apart.
+PROBE = "#include <cmath>\n#include <omp.h>\n#include <Python.h>\nint threads() { return omp_get_max_threads(); }\n"
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,9 @@ def why_not_compile(device_type: str) -> str:
         compiler = get_cpp_compiler()
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "try.cpp"
-            source.write_text("#include <cmath>\n#include <omp.h>\nint main() { return omp_get_max_threads() < 1; }\n")
-            command = [compiler, "-fopenmp", str(source), "-o", str(Path(folder) / "try")]
+            source.write_text(PROBE)
+            headers = f"-I{sysconfig.get_path('include')}"
+            command = [compiler, "-fopenmp", headers, "-c", str(source), "-o", str(Path(folder) / "try.o")]
             subprocess.run(command, check=True, capture_output=True, timeout=60)
     except subprocess.CalledProcessError as error:
         last = (error.stderr.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"])[-1]

@@ -40,7 +40,7 @@ CLEARLY_FASTER = 1.03  # less is noise, and the plainer way is kept
 # Compiling takes about a minute on a processor; what it saves must be worth that.
 SECONDS_WORTH_COMPILING = {"cpu": 1200.0, "cuda": 180.0}
 MOST_REMEMBERED = 200
-FILE = "executions.json"
+FILE = "speeds.json"
 
 
 @dataclass(frozen=True)
@@ -132,26 +132,25 @@ def choose_execution(
     ``rows`` windows at once; ``tokens``: how long the run is, which says whether compiling can repay its time.
     """
     threads = training.threads or available_cores()
-    memory = Memory.of(config, rows, training, device)
+    memory = Memory(config, rows, training, device)
     speeds: list[Speed] = []
 
     def measure(execution: Execution) -> Speed:
+        known = memory.tokens_per_second(execution)
+        if known:
+            return Speed(execution, training_flops_per_token(config), known)
         speeds.append(measure_step(config, rows, execution, device, training))
+        memory.keep(speeds[-1])
         return speeds[-1]
 
-    if memory.execution is None:
-        best = fastest([measure(way) for way in candidates(training, threads, device)])
-        if not training.threads and threads > 1 and device.type == "cpu":  # small steps may lose more by waiting
-            best = fastest([best, measure(replace(best.execution, threads=max(1, threads // 2)))])
-        memory.execution, memory.tokens_per_second = best.execution, best.tokens_per_second
-    seconds = tokens / memory.tokens_per_second
-    long_enough = training.compile == "auto" and seconds >= SECONDS_WORTH_COMPILING[device.type]
-    compiled = replace(memory.execution, compiled=True)
-    if long_enough and not memory.compiling_gains and not why_not_compile(device.type):
-        memory.compiling_gains = measure(compiled).tokens_per_second / memory.tokens_per_second
-    memory.keep()
-    pays = long_enough and memory.compiling_gains > CLEARLY_FASTER
-    execution = compiled if training.compile == "on" or pays else memory.execution
+    best = fastest([measure(way) for way in candidates(training, threads, device)])
+    if not training.threads and threads > 1 and device.type == "cpu":  # small steps may lose more by waiting
+        best = fastest([best, measure(replace(best.execution, threads=max(1, threads // 2)))])
+    compiled = replace(best.execution, compiled=True)
+    long_enough = tokens / best.tokens_per_second >= SECONDS_WORTH_COMPILING[device.type]
+    if training.compile == "auto" and long_enough and not why_not_compile(device.type):
+        best = fastest([best, measure(compiled)])
+    execution = compiled if training.compile == "on" else best.execution
     torch.set_num_threads(execution.threads)
     return execution, speeds
 
@@ -165,40 +164,34 @@ def fastest(speeds: list[Speed]) -> Speed:
     return best
 
 
-@dataclass
 class Memory:
-    """What earlier runs found for the same steps on the same machine, kept in the cache folder."""
+    """Speeds that earlier runs have measured of the same steps on the same machine, kept in the cache folder."""
 
-    key: str
-    execution: Execution | None = None
-    tokens_per_second: float = 0.0
-    compiling_gains: float = 0.0  # speed compiled / speed eager; 0: not measured yet
-
-    @staticmethod
-    def of(config: GPTConfig, rows: int, training: TrainingConfig, device: torch.device) -> "Memory":
-        """For these steps; empty if there is none."""
+    def __init__(self, config: GPTConfig, rows: int, training: TrainingConfig, device: torch.device) -> None:
         steps = {
             "model": asdict(config) | {"dropout": config.dropout > 0}, "rows": rows, "optimizer": training.optimizer,
-            "asked": [training.precision, training.attention, training.recompute, training.threads],
             "machine": [device_name(device), available_cores(), torch.__version__],
         }  # fmt: skip
-        key = hashlib.sha256(json.dumps(steps, sort_keys=True).encode()).hexdigest()
-        try:
-            found = read_choices()[key]
-            return Memory(key, Execution(**found.pop("execution")), **found)
-        except (KeyError, TypeError, AttributeError):
-            return Memory(key)
+        self.key = hashlib.sha256(json.dumps(steps, sort_keys=True).encode()).hexdigest()
+        found = read_speeds().get(self.key)
+        self.speeds: dict[str, Any] = found if isinstance(found, dict) else {}
 
-    def keep(self) -> None:
+    def tokens_per_second(self, execution: Execution) -> float:
+        """0: not known."""
+        found = self.speeds.get(str(execution))
+        return found if isinstance(found, float) and 0 < found < float("inf") else 0.0
+
+    def keep(self, speed: Speed) -> None:
         """Write it down; where nothing can be written it is measured again next time."""
-        record = asdict(self)
-        choices = read_choices() | {record.pop("key"): record}
+        self.speeds[str(speed.execution)] = speed.tokens_per_second
+        others = {key: value for key, value in read_speeds().items() if key != self.key}
+        newest = dict([*others.items(), (self.key, self.speeds)][-MOST_REMEMBERED:])
         with contextlib.suppress(HomespunError, OSError):
             cache_folder().mkdir(parents=True, exist_ok=True)
-            write_json(cache_folder() / FILE, dict(list(choices.items())[-MOST_REMEMBERED:]))
+            write_json(cache_folder() / FILE, newest)
 
 
-def read_choices() -> dict[str, Any]:
+def read_speeds() -> dict[str, Any]:
     """What is in the file; a file that cannot be read holds nothing."""
     try:
         found = read_json(cache_folder() / FILE)

@@ -69,5 +69,6 @@ class Saver:
         if self.thread is not None:
             self.thread.join()
             self.thread = None
-        if self.failure is not None:
-            raise self.failure
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            raise failure

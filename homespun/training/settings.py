@@ -22,9 +22,9 @@ class TrainingConfig:
     final_rate_fraction: float = field(default=0.02, metadata={"help": "rate of the last step / highest rate"})
     weight_decay: float = field(default=0.1, metadata={"help": "decoupled decay of matrices, per unit of rate"})
     optimizer: Literal["adamw", "muon"] = field(
-        default="adamw", metadata={"help": "adamw, or muon for hidden matrices and AdamW for the rest"}
+        default="muon", metadata={"help": "adamw, or muon for hidden matrices and AdamW for the rest"}
     )
-    momentum: float = field(default=0.95, metadata={"help": "Muon's memory of the gradient"})
+    momentum: float = field(default=0.9, metadata={"help": "Muon's memory of the gradient"})
     beta1: float = field(default=0.9, metadata={"help": "AdamW's memory of the gradient"})
     beta2: float = field(default=0.95, metadata={"help": "AdamW's memory of the squared gradient"})
     gradient_clip: float = field(default=1.0, metadata={"help": "largest norm of the whole gradient (0: no limit)"})

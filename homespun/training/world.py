@@ -16,8 +16,8 @@ import torch.distributed as distributed
 
 from homespun.common.errors import HomespunError, UsageError
 
-# The first process reads, cleans and encodes the text while the others wait.
-PATIENCE = datetime.timedelta(hours=12)
+PATIENCE = datetime.timedelta(minutes=30)  # with another process that is silent between steps
+PATIENCE_WITH_THE_FIRST = datetime.timedelta(hours=12)  # which reads, cleans and encodes the text for all
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class World:
     rank: int = 0
     size: int = 1
     local_rank: int = 0
+    patient: distributed.ProcessGroup | None = None
 
     @property
     def is_first(self) -> bool:
@@ -48,9 +49,9 @@ class World:
         return found.tolist()
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Until all processes are here, hours if need be."""
         if self.size > 1:
-            distributed.barrier()
+            distributed.barrier(self.patient)
 
 
 def world_size_asked() -> int:
@@ -68,23 +69,35 @@ def started_again() -> bool:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 
+def meeting_place() -> tuple[distributed.Store, int, int]:
+    """Where the processes leave their addresses for each other; the rank of this one, and how many there are."""
+    try:
+        store, rank, size = next(distributed.rendezvous("env://", timeout=PATIENCE))
+    except ValueError as error:
+        raise UsageError(f"WORLD_SIZE is set, but {error}; start several processes with torchrun") from error
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        # torchrun keeps this store over restarts, and with it the addresses of processes that have died: without a
+        # part of its own for each start, the new ones wait for them (PyTorch 2.13: 2 of 2 restarts hung).
+        store = distributed.PrefixStore(f"start-{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+    return store, rank, size
+
+
 @contextmanager
 def join_world(device: str = "auto") -> Iterator[World]:
     """Meet the other processes of this run and part from them at the end; alone there is nothing to do."""
     if world_size_asked() == 1:
         yield World()
         return
-    try:
-        rank, size = int(os.environ["RANK"]), world_size_asked()
-        local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-    except (KeyError, ValueError) as error:
-        raise UsageError(f"WORLD_SIZE is set but {error} is not usable; start with torchrun") from error
     on_gpus = torch.cuda.is_available() and not device.startswith("cpu")
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     if on_gpus:
         torch.cuda.set_device(local_rank)
+    store, rank, size = meeting_place()
     # What few numbers the processes agree on between steps goes over gloo also on GPUs, where it waits for no kernel.
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo", timeout=PATIENCE)
-    world = World(rank, size, local_rank)
+    backend = "cpu:gloo,cuda:nccl" if on_gpus else "gloo"
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+    patient = distributed.new_group(backend="gloo", timeout=PATIENCE_WITH_THE_FIRST)
+    world = World(rank, size, local_rank, patient)  # pyrefly: ignore
     try:
         yield world
         world.wait()  # who leaves first would tear the connection from under the others

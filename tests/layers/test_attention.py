@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homespun.layers.attention import CausalSelfAttention, attend
+from homespun.layers.attention import ATTENTIONS, CausalSelfAttention, attend, use_attention
 from homespun.layers.cache import KeyValueCache, LayerCache
 from homespun.layers.normalization import NORMALIZATIONS
 from homespun.layers.positions import RotaryPositions
@@ -27,8 +27,9 @@ def attend_plainly(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tens
     return out
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=80)
 @given(
+    name=st.sampled_from(sorted(ATTENTIONS)),
     key_value_heads=st.integers(1, 3),
     share=st.integers(1, 3),
     new=st.integers(1, 7),
@@ -36,15 +37,62 @@ def attend_plainly(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tens
     half_width=st.integers(1, 8),
     seed=st.integers(0, 2**31),
 )
-def test_attend_is_softmax_attention_with_a_causal_mask(
-    key_value_heads: int, share: int, new: int, earlier: int, half_width: int, seed: int
+def test_every_attention_is_softmax_attention_with_a_causal_mask(
+    name: str, key_value_heads: int, share: int, new: int, earlier: int, half_width: int, seed: int
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     queries = torch.randn(2, key_value_heads * share, new, 2 * half_width, generator=generator)
     keys, values = torch.randn(2, 2, key_value_heads, new + earlier, 2 * half_width, generator=generator)
-    torch.testing.assert_close(
-        attend(queries, keys, values, 0.0), attend_plainly(queries, keys, values), rtol=1e-4, atol=1e-5
-    )
+    inputs = [tensor.requires_grad_() for tensor in (queries, keys, values)]
+    out, plain = ATTENTIONS[name](*inputs, 0.0), attend_plainly(*inputs)
+    torch.testing.assert_close(out, plain, rtol=1e-4, atol=1e-5)
+    weights = torch.randn(out.shape, generator=generator)
+    ours, theirs = torch.autograd.grad(out, inputs, weights), torch.autograd.grad(plain, inputs, weights)
+    for gradient, expected in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", sorted(ATTENTIONS))
+def test_attention_in_bfloat16_stays_near(name: str) -> None:
+    generator = torch.Generator().manual_seed(5)
+    queries, keys, values = torch.randn(3, 2, 4, 30, 16, generator=generator)
+    rounded = ATTENTIONS[name](queries.bfloat16(), keys.bfloat16(), values.bfloat16(), 0.0)
+    assert rounded.dtype == torch.bfloat16
+    torch.testing.assert_close(rounded.float(), attend_plainly(queries, keys, values), rtol=0.05, atol=0.03)
+
+
+def test_attention_is_exchanged_on_every_layer() -> None:
+    layers = [CausalSelfAttention(16, 2, 2, 8, biases=False, head_normalization=None, dropout=0.0) for _ in range(2)]
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), *layers)
+    assert [layer.attend for layer in layers] == [attend, attend]
+    use_attention(model, "explicit")
+    assert [layer.attend for layer in layers] == [ATTENTIONS["explicit"]] * 2
+    with pytest.raises(KeyError):
+        use_attention(model, "flash")
+
+
+@pytest.mark.parametrize("name", sorted(ATTENTIONS))
+def test_dropped_weights_leave_the_mean(name: str) -> None:
+    torch.manual_seed(0)
+    queries, keys = torch.randn(2, 1, 1, 6, 4)
+    values = torch.ones(1, 1, 6, 4)
+    mean = torch.stack([ATTENTIONS[name](queries, keys, values, 0.5) for _ in range(4000)]).mean(0)
+    torch.testing.assert_close(mean, values, rtol=0.1, atol=0.0)
+    assert not torch.equal(ATTENTIONS[name](queries, keys, values, 0.5), values)
+
+
+def test_added_values_come_on_top_of_the_values() -> None:
+    torch.manual_seed(1)
+    module = CausalSelfAttention(24, 4, 2, 8, biases=False, head_normalization=None, dropout=0.0)
+    positions, x, added = RotaryPositions(16, 8, 10_000.0), torch.randn(2, 5, 24), torch.randn(2, 5, 16)
+    without = module(x, positions, 0, None)
+    # Attention is linear in the values: with no values of its own, only what was added passes through.
+    with torch.no_grad():
+        both = module(x, positions, 0, None, added)
+        module.query_key_value.weight[-16:] = 0
+        alone = module(x, positions, 0, None, added)
+    torch.testing.assert_close(both, without + alone, rtol=1e-4, atol=1e-5)
+    assert float(alone.abs().max()) > 0.1
 
 
 @pytest.mark.parametrize("key_value_heads", [1, 2, 4])

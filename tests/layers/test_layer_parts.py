@@ -7,9 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from homespun.layers.attention import CausalSelfAttention
 from homespun.layers.feedforward import FEEDFORWARDS
 from homespun.layers.normalization import NORMALIZATIONS, RMSNorm
 from homespun.layers.positions import LearnedPositions, RotaryPositions
+from homespun.layers.softcap import SoftCap
 
 
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
@@ -103,8 +105,28 @@ def test_feedforward_formulas(biases: bool) -> None:
     inner = gelu.widen(x)
     bent = 0.5 * inner * (1 + torch.tanh(math.sqrt(2 / math.pi) * (inner + 0.044715 * inner**3)))
     torch.testing.assert_close(gelu(x), gelu.output(bent))
+    relu2 = FEEDFORWARDS["relu2"](8, 12, biases=biases)
+    inner = relu2.widen(x)
+    torch.testing.assert_close(relu2(x), relu2.output(torch.where(inner > 0, inner * inner, 0.0)))
     swiglu = FEEDFORWARDS["swiglu"](8, 12, biases=biases)
     both = swiglu.gate_and_widen(x)
     gate, path = both[..., :12], both[..., 12:]
     torch.testing.assert_close(swiglu(x), swiglu.output(gate * gate.sigmoid() * path))
     assert len(list(gelu.parameters())) == len(list(swiglu.parameters())) == 2 + 2 * biases
+
+
+def test_soft_cap_is_the_formula_and_keeps_small_logits() -> None:
+    cap, logits = SoftCap(15.0), torch.tensor([-1e4, -20.0, -0.1, 0.0, 0.1, 20.0, 1e4])
+    expected = torch.tensor([15 * math.tanh(value / 15) for value in logits.tolist()])
+    torch.testing.assert_close(cap(logits), expected)
+    assert float(cap(logits).abs().max()) <= 15
+    torch.testing.assert_close(cap(logits)[2:5], logits[2:5], rtol=1e-4, atol=0.0)
+
+
+@pytest.mark.parametrize("name", sorted(FEEDFORWARDS))
+def test_declared_matrices_are_there_and_split_into_all_their_rows(name: str) -> None:
+    normalization = NORMALIZATIONS["rms"](1e-6, False)
+    attention = CausalSelfAttention(24, 4, 2, 10, biases=True, head_normalization=normalization, dropout=0.0)
+    for layer in (attention, FEEDFORWARDS[name](24, 56, biases=True)):
+        declared = {name: sum(rows) for name, rows in layer.matrices.items()}
+        assert declared == {name: p.shape[0] for name, p in layer.named_parameters() if p.dim() == 2}

@@ -22,7 +22,8 @@ GPT2 = GPTConfig(
     vocabulary_size=61, context=24, layers=2, width=32, heads=4, positions="learned", normalization="layer",
     feedforward="gelu", biases=True, query_key_norm=False, norm_epsilon=1e-5,
 )  # fmt: skip
-BOTH = pytest.mark.parametrize("config", [QWEN, GPT2], ids=["qwen", "gpt2"])
+SWITCHES = replace(QWEN, layers=3, feedforward="relu2", value_embeddings=2, logit_softcap=15.0, tied_embeddings=False)
+ALL = pytest.mark.parametrize("config", [QWEN, GPT2, SWITCHES], ids=["qwen", "gpt2", "switches"])
 
 
 def model_of(config: GPTConfig, seed: int = 0) -> GPT:
@@ -30,10 +31,10 @@ def model_of(config: GPTConfig, seed: int = 0) -> GPT:
     return build_model(config).eval()
 
 
-MODELS = {"qwen": model_of(QWEN), "gpt2": model_of(GPT2)}
+MODELS = {"qwen": model_of(QWEN), "gpt2": model_of(GPT2), "switches": model_of(SWITCHES)}
 
 
-@BOTH
+@ALL
 def test_a_later_token_never_changes_an_earlier_logit(config: GPTConfig) -> None:
     model, length = model_of(config), config.context
     tokens = torch.randint(61, (2, length), generator=torch.Generator().manual_seed(1))
@@ -47,7 +48,7 @@ def test_a_later_token_never_changes_an_earlier_logit(config: GPTConfig) -> None
             assert not torch.allclose(after[:, place], before[:, place])
 
 
-@BOTH
+@ALL
 def test_sequences_of_a_batch_do_not_see_each_other(config: GPTConfig) -> None:
     model, tokens = model_of(config), torch.randint(61, (3, 10), generator=torch.Generator().manual_seed(2))
     with torch.inference_mode():
@@ -81,7 +82,7 @@ def test_any_split_into_chunks_gives_the_logits_of_one_pass(
             cache.clear()
 
 
-@BOTH
+@ALL
 def test_the_cache_ends_where_the_context_ends(config: GPTConfig) -> None:
     model = model_of(replace(config, positions="rotary"))
     cache = model.new_cache(1)
@@ -96,21 +97,24 @@ GRID = [
         vocabulary_size=37, context=11, layers=layers, width=24, heads=4, key_value_heads=key_value_heads,
         head_width=head_width, feedforward_width=feedforward_width, positions=positions, normalization=normalization,
         feedforward=feedforward, biases=biases, query_key_norm=query_key_norm, tied_embeddings=tied,
+        value_embeddings=layers - tied,
     )
     for layers, key_value_heads, head_width, feedforward_width in ((1, 0, 0, 0), (2, 2, 10, 20), (3, 1, 8, 0))
-    for positions, normalization, feedforward in product(("rotary", "learned"), ("rms", "layer"), ("swiglu", "gelu"))
+    for positions, normalization, feedforward in product(
+        ("rotary", "learned"), ("rms", "layer"), ("swiglu", "gelu", "relu2")
+    )
     for biases, query_key_norm, tied in product((False, True), repeat=3)
 ]  # fmt: skip
 
 
 def test_parameters_are_counted_exactly_without_building() -> None:
-    for config in GRID[::3]:
+    for config in GRID[::5]:
         with torch.device("meta"):
             model = GPT(config)
         assert parameter_count(config) == sum(parameter.numel() for parameter in model.parameters()), config
 
 
-@BOTH
+@ALL
 def test_operations_are_those_that_torch_counts(config: GPTConfig) -> None:
     """Matrix products to the last operation; attention is counted at half of the square.
 
@@ -146,6 +150,40 @@ def test_initialization_follows_its_table() -> None:
     assert float(logits.std()) < 6
 
 
+def test_projections_to_the_residual_stream_start_at_zero_if_asked() -> None:
+    model = model_of(replace(SWITCHES, zero_output_projections=True))
+    tokens = torch.randint(61, (2, 24), generator=torch.Generator().manual_seed(3))
+    with torch.inference_mode():
+        embedded = model.final_norm(model.token_embedding(tokens))
+        torch.testing.assert_close(model.hidden(tokens), embedded)
+    zero = {name for name, parameter in model.named_parameters() if not bool(parameter.any())}
+    assert zero == {name for name, _ in model.named_parameters() if name.endswith("output.weight")}
+
+
+def test_logits_of_a_part_are_a_part_of_the_logits() -> None:
+    model, tokens = model_of(SWITCHES), torch.randint(61, (2, 24), generator=torch.Generator().manual_seed(3))
+    with torch.inference_mode():
+        model.head.weight *= 60
+        logits = model(tokens)
+        parts = [model.logits(part) for part in model.hidden(tokens).flatten(0, 1).split(7)]
+    torch.testing.assert_close(torch.cat(parts).view_as(logits), logits, rtol=1e-4, atol=1e-4)
+    assert 14 < float(logits.abs().max()) <= 15
+
+
+def test_value_embeddings_reach_the_last_layers_only() -> None:
+    model, tokens = model_of(SWITCHES), torch.randint(61, (1, 24), generator=torch.Generator().manual_seed(3))
+    inputs: list[torch.Tensor] = []
+    for block in model.blocks:
+        block.register_forward_hook(lambda _block, _inputs, out: inputs.append(out))
+    with torch.inference_mode():
+        model(tokens)
+        for table in model.value_embeddings:
+            table.weight += 1
+        model(tokens)
+    same = [torch.equal(inputs[layer], inputs[layer + 3]) for layer in range(3)]
+    assert same == [True, False, False]
+
+
 def test_tied_models_share_one_matrix_and_untied_ones_do_not() -> None:
     tied, untied = model_of(QWEN), model_of(replace(QWEN, tied_embeddings=False))
     assert tied.head.weight is tied.token_embedding.weight
@@ -153,7 +191,7 @@ def test_tied_models_share_one_matrix_and_untied_ones_do_not() -> None:
     assert untied.head.weight is not untied.token_embedding.weight
 
 
-@BOTH
+@ALL
 def test_every_parameter_learns(config: GPTConfig) -> None:
     model = model_of(replace(config, tied_embeddings=False))
     tokens = torch.randint(61, (2, config.context))
@@ -163,7 +201,7 @@ def test_every_parameter_learns(config: GPTConfig) -> None:
         assert float(parameter.grad.abs().max()) > 0, name
 
 
-@BOTH
+@ALL
 def test_a_tiny_model_learns_one_batch_by_heart(config: GPTConfig) -> None:
     model = model_of(config)
     tokens = torch.randint(61, (4, 17), generator=torch.Generator().manual_seed(5))
@@ -205,6 +243,10 @@ def test_a_tiny_model_learns_one_batch_by_heart(config: GPTConfig) -> None:
         ({"positions": "sinus"}, "model.positions"),
         ({"normalization": "batch"}, "model.normalization"),
         ({"feedforward": "relu"}, "model.feedforward"),
+        ({"value_embeddings": -1}, "model.value_embeddings"),
+        ({"layers": 2, "value_embeddings": 3}, "only 2 model.layers"),
+        ({"logit_softcap": -1.0}, "model.logit_softcap"),
+        ({"logit_softcap": math.nan}, "model.logit_softcap"),
         ({"architecture": "lstm-9"}, "architecture"),
     ],
 )
