@@ -10,12 +10,13 @@
 ``kill``       SIGKILL at random moments, several to a run, each followed by ``train --resume``; saving takes a good
                share of the time, so that many fall into a save. Also from the first second on, with the text unread.
 ``sigterm``    SIGTERM at random steps; the run must save, say how to go on, and leave with exit code 130.
-``damage``     one file of the newest checkpoint truncated, flipped in one bit, deleted, emptied, or swapped with another
-               file or checkpoint; the file must be named, and the checkpoint before it used.
-``full-disk``  files may not grow beyond a limit (RLIMIT_FSIZE): no checkpoint fits, and then it does again.
-``read-only``  the folder of checkpoints, or the run folder, may not be written to.
+``damage``     one file of the newest checkpoint truncated, flipped in one bit, deleted, or replaced by another file or
+               by that of another checkpoint; the file must be named, and the checkpoint before it used.
+``full-disk``  a small file system of its own is filled while the run goes on, then freed; where none can be mounted,
+               files may not grow (RLIMIT_FSIZE).
+``read-only``  a closed folder at the beginning, a closed run, and checkpoints that are closed while training.
 
-At the end of ``kill``, ``sigterm`` and ``full-disk`` the weights must be the bytes of a run that nobody disturbed. The
+At the end of each but ``damage`` the weights must be the bytes of a run that nobody disturbed. The
 processes are forked from one that has imported everything: importing takes longer than such a run itself.
 ``--json`` prints the counts for programs. Exit code 0 if every one of them is as it should be.
 """
@@ -36,26 +37,28 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from measuring import exit_with, machine, machine_lines, table, tell
 
-import homespun.pipeline.build  # imported here, once, for all the processes that are forked from this one
-from homespun.cli.main import run as homespun
-from homespun.common.errors import DamagedFileError, HomespunError
+import homespun.pipeline.build  # noqa: F401  once, for all the processes that are forked from this one
+from homespun.cli.main import run as run_command
+from homespun.common.errors import HomespunError
 from homespun.common.files import sha256_of_file
-from homespun.training.checkpoint import NAME, list_checkpoints, newest_checkpoint, verify_checkpoint
+from homespun.training.checkpoint import NAME, list_checkpoints, newest_checkpoint
 
 WORDS = "the of and to in a is that it was for on are as with his they at be this have from or one had by word but"
 # A wide model that sees few tokens: a step takes about as long as writing the checkpoint does.
 OPTIONS = {
     "model.width": 256, "model.layers": 2, "model.heads": 4, "model.context": 16, "tokenizer.vocabulary_size": 300,
-    "training.steps": 60, "training.batch_size": 2, "training.warmup_steps": 5, "training.evaluate_every": 30,
+    "training.steps": 40, "training.batch_size": 2, "training.warmup_steps": 5, "training.evaluate_every": 30,
     "training.sample_every": 0, "training.log_every": 1, "training.precision": "fp32", "training.attention": "fused",
     "training.compile": "off", "training.threads": 1, "training.checkpoint_seconds": 0, "sampling.maximum_tokens": 4,
 }  # fmt: skip
+STEPS_BEFORE_TROUBLE = 10
+SHARE_OF_A_RUN = 0.5  # between two kills at most: several kills fall into each run
 FORK = multiprocessing.get_context("fork")
 
 
@@ -92,7 +95,7 @@ def work(arguments: list[str], log: Path, prepare: Callable[[], None]) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     prepare()
-    code = homespun(arguments)
+    code = run_command(arguments)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
@@ -180,7 +183,7 @@ def kill(bench: Bench, times: int) -> Counter[str]:
         here = 0
         while killed < times:
             session = start(bench.go_on(name), bench.log(name))
-            if session.wait(bench.moments.uniform(0, bench.seconds * 0.6)) is not None:
+            if session.wait(bench.moments.uniform(0, bench.seconds * SHARE_OF_A_RUN)) is not None:
                 break
             session.kill()
             killed, here = killed + 1, here + 1
@@ -205,13 +208,17 @@ def sigterm(bench: Bench, times: int) -> Counter[str]:
             pass
         session.kill(signal.SIGTERM)
         told = session.wait() == 130 and f"homespun train --resume {run}" in session.said()
-        saved = newest_checkpoint(run / "checkpoints", lambda line: None, clean=False)
+        saved = newest_checkpoint(run / "checkpoints", ignore, clean=False)
         kept = saved is not None and int(saved.name[-8:]) >= step
         finish(bench.go_on(name), bench.log(name))
         counts["saved, said how to go on" if told and kept else "NOT SAVED"] += 1
         counts["resumed to equal weights" if bench.is_equal(name) else "DIFFERENT"] += 1
         bench.forget(name)
     return counts
+
+
+def ignore(line: str) -> None:
+    """A warning that nobody needs."""
 
 
 def last_step(run: Path) -> int:
@@ -262,15 +269,9 @@ def damage(bench: Bench, times: int) -> Counter[str]:
             shutil.copytree(checkpoint, copy / checkpoint.name)
         change(copy / newest.name, copy / before.name, file, bench.moments)
         warnings: list[str] = []
-        with contextlib.suppress(DamagedFileError):
-            found = newest_checkpoint(copy, warnings.append)
-            named = len(warnings) == 1 and file_is_named(warnings[0], copy / newest.name, file)
-            right = found == copy / before.name
-            verify_checkpoint(copy / before.name)
-            counts[f"{change.__name__.replace('_', ' ')}: named, and the one before used"] += named and right
-            counts["MISSED"] += not (named and right)
-            if not (named and right):
-                tell(f"{change.__name__} {file}: {warnings}, {found}")
+        found = newest_checkpoint(copy, warnings.append)
+        good = found == copy / before.name and file_is_named("\n".join(warnings), copy / newest.name, file)
+        counts[f"{change.__name__.replace('_', ' ')}: named, and the one before used" if good else "MISSED"] += 1
         shutil.rmtree(copy)
     return counts
 
@@ -288,35 +289,42 @@ def file_is_named(line: str, checkpoint: Path, file: str) -> bool:
 def full_disk(bench: Bench, times: int) -> Counter[str]:
     """No room for a checkpoint for a while, then until the end; there must be warnings, one line, equal weights."""
     counts: Counter[str] = Counter()
+    disk = bench.folder / "disk"
     for number in range(1, times + 1):
-        name = f"full-{number}"
-        disk = bench.folder / "disk"
+        run, log = (disk if disk.is_dir() else bench.folder) / f"full-{number}", bench.log(f"full-{number}")
+        command = [*bench.command, "--out", str(run)]
         if disk.is_dir():
-            run, limit = disk / name, lambda: None
-        else:
-            run, limit = bench.folder / name, limit_files
-        command, log = [*bench.command, "--out", str(run)], bench.log(name)
-        if disk.is_dir():  # full for a while: saving pauses, training does not
-            session = start(command, log)
-            wait_until(lambda: last_step(run) >= 10, session)
-            fill(disk)
-            wait_until(lambda: "no checkpoint at step" in session.said(), session)
-            (disk / "filler").unlink()
-            paused = session.wait() == 0 and weights_of(run) == bench.wanted
-            counts["full for a while: warned, went on, equal weights" if paused else "FAILED"] += 1
+            good = full_for_a_while(command, log, run) and weights_of(run) == bench.wanted
+            counts["full for a while: warned, went on, equal weights" if good else "FAILED"] += 1
             shutil.rmtree(run)
-        session = start(command, log, limit)
-        if disk.is_dir():
-            wait_until(lambda: last_step(run) >= 10, session)
-            fill(disk)
-        code = session.wait()
-        told = code == 1 and [line for line in session.said().splitlines() if line.startswith("homespun: ")]
-        (disk / "filler").unlink(missing_ok=True)
+        told = full_to_the_end(command, log, run, limit_files if not disk.is_dir() else lambda: None)
         finish(["train", "--resume", str(run)], log)
-        equal = weights_of(run) == bench.wanted
-        counts["full to the end: one line, then resumed to equal weights" if told and equal else "FAILED"] += 1
+        good = told and weights_of(run) == bench.wanted
+        counts["full to the end: one line, then resumed to equal weights" if good else "FAILED"] += 1
         shutil.rmtree(run)
     return counts
+
+
+def full_for_a_while(command: list[str], log: Path, run: Path) -> bool:
+    """Fill the disk that ``run`` lies on, and free it once the run has complained; whether it went on to its end."""
+    session = start(command, log)
+    wait_until(lambda: last_step(run) >= STEPS_BEFORE_TROUBLE, session)
+    fill(run.parent)
+    wait_until(lambda: "no checkpoint at step" in session.said(), session)
+    went_on = session.wait(0) is None
+    (run.parent / "filler").unlink()
+    return went_on and session.wait() == 0
+
+
+def full_to_the_end(command: list[str], log: Path, run: Path, prepare: Callable[[], None]) -> bool:
+    """No room from some step on; whether the run ended with one line about it. There is room again afterwards."""
+    session = start(command, log, prepare)
+    wait_until(lambda: last_step(run) >= STEPS_BEFORE_TROUBLE, session)
+    if prepare is not limit_files:
+        fill(run.parent)
+    told = refused(session)
+    (run.parent / "filler").unlink(missing_ok=True)
+    return told
 
 
 def limit_files() -> None:
@@ -345,33 +353,39 @@ def read_only(bench: Bench, times: int) -> Counter[str]:
     counts: Counter[str] = Counter()
     for number in range(1, times + 1):
         run, log = bench.folder / f"closed-{number}", bench.log(f"closed-{number}")
+        begin, go_on = [*bench.command, "--out", str(run)], ["train", "--resume", str(run)]
         run.mkdir()
-        run.chmod(0o555)
-        session = start([*bench.command, "--out", str(run)], log, without_privileges)
-        counts["a closed folder: one line" if refused(session) else "FAILED"] += 1
+        with closed(run):
+            counts["a closed folder: one line" if refused(start(begin, log)) else "FAILED"] += 1
         run.rmdir()
         shutil.copytree(bench.folder / "straight", run)
         (run / "result.json").unlink()
-        run.chmod(0o555)
-        session = start(["train", "--resume", str(run)], log, without_privileges)
-        counts["a closed run: one line" if refused(session) else "FAILED"] += 1
+        with closed(run):
+            counts["a closed run: one line" if refused(start(go_on, log)) else "FAILED"] += 1
         shutil.rmtree(run)
-        run.mkdir()
-        run.chmod(0o777)
-        session = start([*bench.command, "--out", str(run)], log, without_privileges)
-        wait_until(lambda run=run: last_step(run) >= 10, session)
-        owner = (run / "checkpoints").stat().st_uid
-        if os.geteuid() == 0:
-            os.chown(run / "checkpoints", 0, 0)
-        (run / "checkpoints").chmod(0o555)
-        told = refused(session) and "no checkpoint at step" in session.said()
-        (run / "checkpoints").chmod(0o777)
-        os.chown(run / "checkpoints", owner, -1)
-        finish(["train", "--resume", str(run)], log)
-        equal = weights_of(run) == bench.wanted
-        counts["closed while training: warned, one line, resumed to equal weights" if told and equal else "FAILED"] += 1
+        session = start(begin, log)
+        wait_until(lambda run=run: last_step(run) >= STEPS_BEFORE_TROUBLE, session)
+        with closed(run / "checkpoints"):
+            told = refused(session) and "no checkpoint at step" in session.said()
+        finish(go_on, log)
+        good = told and weights_of(run) == bench.wanted
+        counts["closed while training: warned, one line, resumed to equal weights" if good else "FAILED"] += 1
         shutil.rmtree(run)
     return counts
+
+
+@contextlib.contextmanager
+def closed(folder: Path) -> Iterator[None]:
+    """``folder`` cannot be written to. Permissions mean nothing to root, who gets a file system that is read-only."""
+    if os.geteuid():
+        folder.chmod(0o555)
+        yield
+        folder.chmod(0o755)
+        return
+    subprocess.run(["mount", "--bind", str(folder), str(folder)], check=True)
+    subprocess.run(["mount", "-o", "remount,ro,bind", str(folder)], check=True)
+    yield
+    subprocess.run(["umount", str(folder)], check=True)
 
 
 def refused(session: Session) -> bool:
@@ -380,16 +394,9 @@ def refused(session: Session) -> bool:
     return code == 1 and len([line for line in session.said().splitlines() if line.startswith("homespun: ")]) == 1
 
 
-def without_privileges() -> None:
-    """Permissions mean nothing to root: become nobody."""
-    if os.geteuid() == 0:
-        os.setgid(65534)
-        os.setuid(65534)
-
-
 QUESTIONS = {"kill": kill, "sigterm": sigterm, "damage": damage, "full-disk": full_disk, "read-only": read_only}
 TIMES = {"kill": 100, "sigterm": 20, "damage": 200, "full-disk": 1, "read-only": 1}
-SMALL_DISK = ["unshare", "--map-root-user", "--mount"]  # a file system of our own needs no other rights on most Linuxes
+OWN_MOUNTS = ["unshare", "--map-root-user", "--mount"]  # file systems of our own, without being root on most Linuxes
 
 
 def with_small_disk(folder: Path) -> bool:
@@ -414,15 +421,14 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print every count")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.question == "full-disk" and not options.inside:
-        unshared = [*SMALL_DISK, sys.executable, *sys.argv, "--inside"]
-        if subprocess.run([*SMALL_DISK, "true"], capture_output=True, check=False).returncode == 0:
+    if options.question in ("full-disk", "read-only") and not options.inside:
+        unshared = [*OWN_MOUNTS, sys.executable, *sys.argv, "--inside"]
+        if subprocess.run([*OWN_MOUNTS, "true"], capture_output=True, check=False).returncode == 0:
             return subprocess.call(unshared)
     facts, began = machine(), time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        folder.chmod(0o755)
-        if options.inside and not with_small_disk(folder):
+        if options.question == "full-disk" and not with_small_disk(folder):
             tell("no small disk can be mounted: files are limited in size instead")
         try:
             bench = Bench.build(folder, options.seed, options.command)

@@ -21,6 +21,7 @@ LINES = {
     "gathered": "borrowed for a moment",
     "activations": "activations",
     "loss": "logits and loss",
+    "update": "Muon's matrix products",
 }
 
 

@@ -14,7 +14,7 @@ from homespun import __version__
 from homespun.common.errors import HomespunError, Interrupted, UsageError
 from homespun.common.files import explain_os_error
 
-SECONDS_FOR_THE_FIRST_TO_SPEAK = 2.0  # when it has, its launcher (torchrun) ends the other processes
+SECONDS_FOR_THE_FIRST_TO_SPEAK = 10.0  # when it has, its launcher (torchrun) ends the other processes
 
 
 def layer_if_configured(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:

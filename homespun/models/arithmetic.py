@@ -1,4 +1,4 @@
-"""Counting without building: parameters, floating-point operations and memory of a decoder.
+"""Counting without building: parameters and floating-point operations of a decoder.
 
 Exact for parameters (tested against the built model). Operations follow Kaplan et al. 2020,
 section 2.1, with attention counted: a multiply and an add are two operations, and a training step
@@ -47,18 +47,3 @@ def forward_flops_per_token(config: GPTConfig) -> float:
 def training_flops_per_token(config: GPTConfig) -> float:
     """Forward and backward: three forward passes (Kaplan et al. 2020)."""
     return 3 * forward_flops_per_token(config)
-
-
-def training_memory_bytes(config: GPTConfig, tokens_per_step: int) -> int:
-    """An estimate of the peak: Python and PyTorch themselves (0.35 GB); fp32 weights, gradients and two
-    moments; activations kept for backward; logits.
-
-    Activations per token and layer: about 16 widths and 4 hidden widths of 4 bytes; logits and their gradient
-    three times, in fp32. Counted by hand from the eager step, not measured.
-    """
-    process = 350_000_000
-    state = 16 * parameter_count(config)
-    per_layer = 16 * config.width + 4 * config.hidden_width
-    activations = 4 * tokens_per_step * config.layers * per_layer
-    logits = 3 * 4 * tokens_per_step * config.vocabulary_size
-    return process + state + activations + logits

@@ -140,6 +140,7 @@ def walk(run: RunFolder, reporter: Reporter, json_output: bool, world: World) ->
         clock.note(state="finished" if finished else "training")
         write_report(run.path)
         if not finished:
+            world.wait()  # the others are on their way out as well
             raise KeyboardInterrupt
     return show_result(run, reporter, json_output)
 

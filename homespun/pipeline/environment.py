@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -10,6 +11,9 @@ import torch
 
 from homespun import __version__
 from homespun.training.device import available_cores, processor_name
+from homespun.training.world import processes_here
+
+SMALL_MEMORY = 8 << 30  # where the system does not tell how much there is
 
 
 def describe_environment(device: torch.device, threads: int) -> dict[str, Any]:
@@ -36,12 +40,30 @@ def memory_bytes() -> int:
         return 0
 
 
+def free_memory_bytes(device: torch.device) -> int:
+    """Memory that this process may still take: of the GPU, or its share of the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return (available_memory_bytes() or SMALL_MEMORY) // processes_here()
+
+
 def available_memory_bytes() -> int:
-    """Memory that is free now; 0 where the system does not tell."""
+    """Memory of the machine that can be had now, within what a container allows; 0 where the system does not tell."""
+    try:  # Linux: files that are only kept to be read again give way
+        facts = dict(line.split(":") for line in Path("/proc/meminfo").read_text("utf-8").splitlines())
+        available = int(facts["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        try:
+            available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+        except (ValueError, OSError, AttributeError):
+            return 0
+    group = Path("/sys/fs/cgroup")
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return 0
+        limit, used = (int((group / name).read_text("utf-8")) for name in ("memory.max", "memory.current"))
+        facts = dict(line.split() for line in (group / "memory.stat").read_text("utf-8").splitlines())
+        return max(0, min(available, limit - used + int(facts["inactive_file"])))
+    except (OSError, KeyError, ValueError):  # no container, or one without a limit ("max")
+        return available
 
 
 def peak_memory_bytes() -> int:

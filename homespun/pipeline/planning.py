@@ -18,9 +18,10 @@ from homespun.common.configuration import flatten
 from homespun.common.errors import HomespunError
 from homespun.corpus.prepare import CorpusManifest
 from homespun.corpus.sources import SourceSize
-from homespun.models.arithmetic import parameter_count, training_memory_bytes
+from homespun.models.arithmetic import parameter_count
+from homespun.models.settings import GPTConfig
 from homespun.pipeline.configuration import Choices
-from homespun.pipeline.environment import memory_bytes, peak_memory_bytes
+from homespun.pipeline.environment import free_memory_bytes, peak_memory_bytes
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.budget import (
     LAW,
@@ -37,9 +38,12 @@ from homespun.training.budget import (
 )
 from homespun.training.device import available_cores
 from homespun.training.dial import Dial
+from homespun.training.estimate import shares_by_layout
 from homespun.training.execution import Execution
 from homespun.training.machine import choose_execution
+from homespun.training.memory import PROCESS, Fit, fit_memory, needed_bytes
 from homespun.training.settings import TrainingConfig
+from homespun.training.world import world_size_asked
 
 # Reading and encoding take a second for about 4 MB: a tenth of the time goes there at most.
 CORPUS_BYTES_PER_SECOND_ASKED = 300_000
@@ -61,8 +65,10 @@ EXECUTION_REASONS = {
     "training.attention": "the fastest kernel here, measured",
     "training.compile": "on where it pays within this run, measured",
     "training.threads": "as many as are fastest, measured",
+    "training.micro_batch_size": "what fits into memory at once",
+    "training.recompute": "without it not even one row would fit into memory",
 }
-SMALL_MEMORY = 8 << 30  # where the system does not tell how much there is
+SHARE_OF_FREE_MEMORY = 0.85  # estimates of memory are right to 15 % (benchmarks/memory.py)
 
 
 @dataclass(frozen=True)
@@ -155,7 +161,7 @@ def make_plan(
         values["model.context"] = context_for(facts)
     choices = choices.with_values(values, "plan")
     if dial is None or fixed >= MEASURED_FOR:
-        plan = configured_plan(choices, facts, device)
+        plan = configured_plan(choices, fixed, facts, device)
     else:
         spent += time.monotonic() - began + facts.train_bytes / ENCODED_BYTES_PER_SECOND
         plan = measured_plan(choices, fixed, dial, facts, device, spent)
@@ -179,22 +185,25 @@ def measured_plan(
     machine = measure_machine(model, max(1, MEASURED_TOKENS // model.context), training, threads, device)
     spent += time.monotonic() - began
     seconds = (dial.minutes or 0.0) * 60 - spent - SECONDS_OF_SAMPLES_AND_REPORT
-    memory = memory_bytes() or SMALL_MEMORY
+    memory = PROCESS + SHARE_OF_FREE_MEMORY * free_memory_bytes(device)
     situation = Situation(facts, model, training, fixed, machine, seconds, memory)
     best = CANDIDATES[asked_for(dial)](LAW, situation, dial)
     after = SECONDS_OF_SAMPLES_AND_REPORT + best.final_validation_seconds
     if dial.minutes is not None:
         refuse_too_little_time(dial.minutes, spent + after)
-    execution, speeds = choose_execution(
-        best.model, best.batch_size, training, device, best.steps * best.batch_size * best.model.context
+    values = chosen_values(best, facts)
+    dropout = model.dropout if "model.dropout" in fixed else values["model.dropout"]
+    training, fit = fit_into_memory(
+        replace(best.model, dropout=dropout), replace(training, batch_size=best.batch_size), fixed, device
     )
+    tokens = best.steps * best.batch_size * best.model.context
+    execution, speeds = choose_execution(best.model, fit.rows_at_once, training, device, tokens)
     return Plan(
         minutes=dial.minutes,
         timed=dial.minutes is not None and "training.steps" not in fixed and training.schedule == "trapezoid",
-        values=chosen_values(best, facts) | execution_values(execution),
+        values=values | memory_values(training) | execution_values(execution),
         reasons=reasons(facts, dial),
-        # Measuring ran in this process too, and what it once held counts.
-        expected=expectation_record(best, facts) | {"memory_bytes": max(best.memory_bytes, peak_memory_bytes())},
+        expected=expectation_record(best, facts) | memory_record(fit, device),
         measured={
             "execution": str(execution),
             "precision": execution.precision,
@@ -217,30 +226,61 @@ def asked_for(dial: Dial) -> str:
     return "tokens" if dial.tokens is not None else "size"
 
 
-def configured_plan(choices: Choices, facts: TextFacts, device: torch.device) -> Plan:
-    """For a run that is trained as configured: only what nobody has named of the execution is measured."""
+def configured_plan(choices: Choices, fixed: frozenset[str], facts: TextFacts, device: torch.device) -> Plan:
+    """For a run that is trained as configured: only how a step is carried out is chosen, where nobody has named it."""
     model, training = choices.config.model, choices.config.training
     tokens = training.steps * training.batch_size * model.context
+    training, fit = fit_into_memory(model, training, fixed, device)
     execution = configured_execution(training)
     if execution is None:
-        rows = training.micro_batch_size or training.batch_size
-        execution, _ = choose_execution(model, rows, training, device, tokens)
+        execution, _ = choose_execution(model, fit.rows_at_once, training, device, tokens)
     loss = expected_loss(LAW, facts, model, tokens)
     return Plan(
         minutes=None,
         timed=False,
-        values=execution_values(execution),
+        values=memory_values(training) | execution_values(execution),
         reasons=EXECUTION_REASONS,
         expected={
             "validation_bits_per_byte": facts.bits_per_byte(loss),
             "validation_loss": loss,
             "training_tokens": tokens,
             "parameters": parameter_count(model),
-            "memory_bytes": training_memory_bytes(model, training.batch_size * model.context),
-        },
+        }
+        | memory_record(fit, device),
         measured={"execution": str(execution), "precision": execution.precision, "threads": execution.threads},
         seconds_after_training=0.0,
     )
+
+
+def fit_into_memory(
+    model: GPTConfig, training: TrainingConfig, fixed: frozenset[str], device: torch.device
+) -> tuple[TrainingConfig, Fit]:
+    """The training in parts that fit the free memory, and what it needs then; ``HomespunError`` if none fits."""
+    processes = world_size_asked()
+    rows = max(1, training.batch_size // processes)
+    shares = shares_by_layout(training, processes)[training.parallel]
+    available = SHARE_OF_FREE_MEMORY * free_memory_bytes(device)
+    fit = fit_memory(model, training, rows, available, fixed, shares)
+    micro_batch_size = 0 if fit.rows_at_once == rows else fit.rows_at_once
+    training = replace(training, micro_batch_size=micro_batch_size, recompute=fit.recompute)
+    explicit = replace(training, attention="explicit")
+    if training.attention == "auto" and needed_bytes(model, explicit, fit.rows_at_once, shares) > available:
+        training = replace(training, attention="fused")
+    return training, fit
+
+
+def memory_values(training: TrainingConfig) -> dict[str, Any]:
+    """The keys that make a step fit, as far as they are needed for it."""
+    values = {"training.micro_batch_size": training.micro_batch_size, "training.recompute": training.recompute}
+    return {key: value for key, value in values.items() if value}
+
+
+def memory_record(fit: Fit, device: torch.device) -> dict[str, float]:
+    """What a run will hold, and what it may. Measuring ran in this process too, and what it once held counts."""
+    return {
+        "memory_bytes": max(PROCESS + fit.needed, peak_memory_bytes()),
+        "memory_bytes_free": PROCESS + free_memory_bytes(device),
+    }
 
 
 def configured_execution(training: TrainingConfig) -> Execution | None:
@@ -374,6 +414,7 @@ def plan_lines(plan: Plan) -> list[str]:
     if "training_seconds" in expected:
         seconds, speed = expected["training_seconds"], expected["tokens_per_second"]
         time_and_speed = f" in {seconds:.0f} seconds, {speed:,.0f} tokens/s"
+    short = "warning: more memory than is free now"
     early = "the text is short: more passes would only teach it by heart, so this will take less than the time asked"
     return [
         "plan:" if plan.minutes is None else f"plan for {plan.minutes:g} minutes:",
@@ -381,5 +422,6 @@ def plan_lines(plan: Plan) -> list[str]:
         f"  training   {expected['training_tokens']:,.0f} tokens{time_and_speed}",
         f"  expected   {expected['validation_bits_per_byte']:.2f} bits per byte of text it has not seen",
         *([f"  {early}"] if plan.ends_early else []),
+        *([f"  {short}"] if expected["memory_bytes"] > expected.get("memory_bytes_free", math.inf) else []),
         *(f"  {key:<26} {value!s:<10} {plan.reasons.get(key, '')}".rstrip() for key, value in plan.values.items()),
     ]

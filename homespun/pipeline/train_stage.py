@@ -32,24 +32,32 @@ from homespun.pipeline.run_folder import RunFolder
 from homespun.pipeline.sinks import Session, open_sinks
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.average import WeightAverage
-from homespun.training.checkpoint import Moving, TrainingState, load_checkpoint, newest_checkpoint
+from homespun.training.checkpoint import (
+    Moving,
+    TrainingState,
+    checkpoint_name,
+    load_checkpoint,
+    newest_checkpoint,
+    step_of,
+)
 from homespun.training.device import available_cores, choose_device
+from homespun.training.estimate import shares_by_layout
 from homespun.training.execution import Execution, apply_to_model, compile_step, why_not_compile
 from homespun.training.guard import Guard
 from homespun.training.interruption import Interruption
 from homespun.training.loop import TrainingRun, train
 from homespun.training.losses import NextToken, Objective
+from homespun.training.memory import training_memory
 from homespun.training.optimizer import build_optimizer
 from homespun.training.pace import Pace
 from homespun.training.parallel import PARALLEL, check_batch
 from homespun.training.saving import Saver
 from homespun.training.sharding import gathered
 from homespun.training.validation import ExactLoss, exact_loss
-from homespun.training.world import World
+from homespun.training.world import World, processes_here
 
 VALIDATION_TOKENS_AT_ONCE = 8192
 PROMPT_CHARACTERS = 32
-COPIES_THAT_FIT = 4  # free memory must hold so many copies of what a checkpoint holds, or saving waits for the disk
 
 
 def train_run(run: RunFolder, config: Configuration, pace: Pace, reporter: Reporter, world: World = World()) -> bool:
@@ -101,9 +109,12 @@ def assemble(
     documents = {"config.json": flatten(config.model), "made_with.json": made_with(run, config)}
 
     def restore() -> TrainingState | None:
-        checkpoint = newest_checkpoint(run.checkpoints, reporter.warn, clean=world.is_first)
-        if checkpoint is None:
+        # The first process clears up and chooses; the others, looking for themselves, might find another one.
+        found = newest_checkpoint(run.checkpoints, reporter.warn) if world.is_first else None
+        (step,) = world.largest([step_of(found) if found else -1])
+        if step < 0:
             return None
+        checkpoint = found or run.checkpoints / checkpoint_name(step)
         check_made_with(checkpoint, documents["made_with.json"])
         return load_checkpoint(checkpoint, model, moving)
 
@@ -127,7 +138,7 @@ def assemble(
     stack.callback(ahead.close)
     saver = Saver(
         run.checkpoints, model, moving, documents, run.tokenizer, training.keep_checkpoints, reporter.warn, world,
-        background=copies_fit(config),
+        background=copy_fits(config, device, world),
     )  # fmt: skip
     stack.callback(saver.settle)
     interruption = stack.enter_context(Interruption())
@@ -161,9 +172,14 @@ def possible(execution: Execution, device: torch.device, reporter: Reporter) -> 
     return execution
 
 
-def copies_fit(config: Configuration) -> bool:
-    """Whether there is memory to copy weights and moments, so that a thread can write them beside the training."""
-    return COPIES_THAT_FIT * 12 * parameter_count(config.model) < available_memory_bytes()
+def copy_fits(config: Configuration, device: torch.device, world: World) -> bool:
+    """Whether there is memory to copy weights and moments beside the training, so that a thread can write them."""
+    training = config.training
+    rows = training.micro_batch_size or training.batch_size // world.size
+    shares = shares_by_layout(training, world.size)[training.parallel]
+    memory = training_memory(config.model, training, rows, shares, snapshot=True)
+    still_to_come = memory.total - memory.weights - memory.moments if device.type == "cpu" else memory.snapshot
+    return still_to_come < available_memory_bytes() // processes_here()
 
 
 def validation(

@@ -28,12 +28,12 @@ from homespun.models.arithmetic import (
     matrix_parameters,
     parameter_count,
     training_flops_per_token,
-    training_memory_bytes,
 )
 from homespun.models.settings import GPTConfig
 from homespun.training.dial import Dial
 from homespun.training.execution import Execution
 from homespun.training.machine import Speed, candidates, fastest, measure_step
+from homespun.training.memory import PROCESS, largest_part, needed_bytes
 from homespun.training.settings import TrainingConfig
 
 # (width, layers) from seconds on a laptop to days on a GPU, with heads of 64 channels.
@@ -44,7 +44,6 @@ LADDER = (
 HEAD_WIDTH = 64
 MEASURED_SHAPES = ((64, 4), (128, 4), (256, 7), (512, 8), (768, 12), (1280, 20))
 LONGEST_MEASURED_STEP = 0.4  # seconds: larger shapes are extrapolated, not waited for
-SHARE_OF_MEMORY = 0.6
 PASSES_WITHOUT_DROPOUT = 8
 SHORTEST_TIME, TIME_RATIO, TIMES_TRIED = 5.0, 1.25, 80  # seconds; the last is about nine years
 
@@ -184,7 +183,7 @@ class Situation:
     """What a plan is made from.
 
     ``model`` and ``training`` hold the user's own values under the dotted keys in ``fixed``; the rest is open.
-    ``seconds`` are for training and the final validation together, ``memory`` is the machine's, in bytes.
+    ``seconds`` are for training and the final validation together, ``memory`` is what this process may hold, in bytes.
     """
 
     facts: TextFacts
@@ -199,7 +198,7 @@ class Situation:
 def best_candidate(law: Law, situation: Situation) -> Expectation:
     """The shape with the lowest expected loss among those that fit into memory."""
     found = [expectation(law, situation, shape) for shape in rungs(situation.model, situation.fixed)]
-    fitting = [one for one in found if one.memory_bytes <= situation.memory * SHARE_OF_MEMORY] or found[:1]
+    fitting = [one for one in found if one.memory_bytes <= situation.memory] or found[:1]
     return min(fitting, key=lambda one: one.loss)
 
 
@@ -266,7 +265,8 @@ def expectation(law: Law, situation: Situation, model: GPTConfig) -> Expectation
     if "training.steps" in fixed:
         steps = situation.training.steps
     loss = expected_loss(law, facts, model, steps * tokens_per_step)
-    memory = training_memory_bytes(model, tokens_per_step)
+    part = largest_part(model, situation.training, batch_size, situation.memory - PROCESS) or 1
+    memory = PROCESS + int(needed_bytes(model, situation.training, part))
     return Expectation(model, batch_size, steps, speed, loss, final, memory, most_steps)
 
 

@@ -105,7 +105,7 @@ def save_checkpoint(
     ``documents``: what ``config.json`` and ``made_with.json`` say. Later steps go too: they were damaged, or this
     run would have continued from them.
     """
-    path = folder / f"step-{snapshot.state.step:08d}"
+    path = folder / checkpoint_name(snapshot.state.step)
     with atomic_folder(path) as temporary:
         write_tensors(snapshot.weights, temporary / "model.safetensors")
         write_tensors(snapshot.moving, temporary / "optimizer.safetensors")
@@ -129,6 +129,16 @@ def write_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
         number = re.search(r"os error (\d+)", str(error))
         code = int(number[1]) if number else 0
         raise OSError(code, os.strerror(code) if code else str(error), str(path)) from error
+
+
+def checkpoint_name(step: int) -> str:
+    """The folder of a step; names are in the order of steps."""
+    return f"step-{step:08d}"
+
+
+def step_of(path: Path) -> int:
+    """The inverse of ``checkpoint_name``."""
+    return int(path.name.removeprefix("step-"))
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

@@ -30,7 +30,10 @@ class Guard:
             bad |= (self.seen >= STEPS_TO_KNOW_BY) & (norm > self.factor * self.mean)
         good = ~bad
         memory = torch.clamp(self.seen / (self.seen + 1), max=MEMORY)  # a plain mean at first
-        self.mean = torch.where(good, memory * self.mean + (1 - memory) * norm, self.mean)
+        # An outlier in the first steps is not skipped, but it must not hide those that follow.
+        learned = torch.minimum(norm, self.factor * self.mean) if self.factor else norm
+        learned = torch.where(self.seen > 0, learned, norm)
+        self.mean = torch.where(good, memory * self.mean + (1 - memory) * learned, self.mean)
         self.seen = self.seen + good
         return bad.float()
 

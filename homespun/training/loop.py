@@ -252,7 +252,6 @@ def roll_back(run: TrainingRun, row: Row) -> None:
     )
     old, rollbacks = run.state, run.state.rollbacks + 1
     run.saver.settle()
-    run.world.wait()  # the first process has written its checkpoint: all of them find the same one
     restored = run.restore() if rollbacks <= MOST_ROLLBACKS else None
     if restored is None:
         halved = f"{MOST_ROLLBACKS} times the rate was halved in vain"

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from homespun import __version__
 from homespun.batches.batch import Batch
 from homespun.common.cache import cache_folder
 from homespun.common.errors import HomespunError
@@ -36,6 +37,7 @@ from homespun.training.precision import DTYPES
 from homespun.training.settings import TrainingConfig
 
 MEASURED_STEPS = 3
+LONG_ENOUGH = 2.0  # seconds: a step that takes so long needs no median
 CLEARLY_FASTER = 1.03  # less is noise, and the plainer way is kept
 # Compiling takes about a minute on a processor; what it saves must be worth that.
 SECONDS_WORTH_COMPILING = {"cpu": 1200.0, "cuda": 180.0}
@@ -107,6 +109,8 @@ def measure_step(
             train_step(run, 1.0)
             synchronize(device)
             times.append(time.perf_counter() - started)
+            if len(times) > 1 and sum(times[1:]) > LONG_ENOUGH:
+                break
     return Speed(execution, training_flops_per_token(config), rows * config.context / statistics.median(times[1:]))
 
 
@@ -170,7 +174,7 @@ class Memory:
     def __init__(self, config: GPTConfig, rows: int, training: TrainingConfig, device: torch.device) -> None:
         steps = {
             "model": asdict(config) | {"dropout": config.dropout > 0}, "rows": rows, "optimizer": training.optimizer,
-            "machine": [device_name(device), available_cores(), torch.__version__],
+            "machine": [device_name(device), available_cores(), torch.__version__, __version__],
         }  # fmt: skip
         self.key = hashlib.sha256(json.dumps(steps, sort_keys=True).encode()).hexdigest()
         found = read_speeds().get(self.key)

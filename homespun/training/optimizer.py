@@ -9,7 +9,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from homespun.common.errors import DamagedFileError
-from homespun.training.muon import Muon
+from homespun.training.muon import POLAR_EXPRESS, Muon
 from homespun.training.settings import TrainingConfig
 
 
@@ -84,6 +84,7 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizers:
                 momentum=config.momentum,
                 weight_decay=config.weight_decay,
                 dtype=dtype,
+                rounds=POLAR_EXPRESS[: config.orthogonal_rounds],
             )
         )
     return Optimizers(model, parts)

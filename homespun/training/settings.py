@@ -25,6 +25,9 @@ class TrainingConfig:
         default="muon", metadata={"help": "adamw, or muon for hidden matrices and AdamW for the rest"}
     )
     momentum: float = field(default=0.9, metadata={"help": "Muon's memory of the gradient"})
+    orthogonal_rounds: int = field(
+        default=5, metadata={"help": "rounds of Muon's polynomial, 1 to 5: fewer are faster and less exact"}
+    )
     beta1: float = field(default=0.9, metadata={"help": "AdamW's memory of the gradient"})
     beta2: float = field(default=0.95, metadata={"help": "AdamW's memory of the squared gradient"})
     gradient_clip: float = field(default=1.0, metadata={"help": "largest norm of the whole gradient (0: no limit)"})
@@ -85,6 +88,8 @@ class TrainingConfig:
         ):
             if not getattr(self, key) >= least:
                 raise UsageError(f"training.{key} is {getattr(self, key)}; it must be at least {least}")
+        if not 1 <= self.orthogonal_rounds <= 5:
+            raise UsageError(f"training.orthogonal_rounds is {self.orthogonal_rounds}; it must lie between 1 and 5")
         if self.seed >= 1 << 64:
             raise UsageError(f"training.seed is {self.seed}; it must be below 2^64")
         if not self.learning_rate > 0:

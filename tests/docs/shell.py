@@ -1,8 +1,8 @@
 """The lines of a page's ``sh`` blocks, run in this process, small.
 
-``homespun …`` lines run and must end with exit code 0, also behind ``echo … |``. ``make``, ``cd``, ``git clone``
-and ``python FILE`` lines are only checked: the target or the file must be there. Any other command is an
-error, so that a page cannot show what no test knows.
+``homespun …`` lines run and must end with exit code 0, also behind ``echo … |`` and, as one process, behind
+``torchrun … -m``. ``make``, ``cd``, ``git clone`` and ``python FILE`` lines are only checked: the target or the
+file must be there. Any other command is an error, so that a page cannot show what no test knows.
 """
 
 import io
@@ -47,6 +47,10 @@ def run_line(line: str, block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     lexer = shlex.shlex(line, posix=True, punctuation_chars="|")
     lexer.whitespace_split, lexer.commenters = True, "#"
     words = list(lexer)
+    if words[0] == "torchrun":
+        # One process is as good as several to see whether a command is right; tests/pipeline/test_torchrun.py has more.
+        assert "homespun" in words, f"{block}: torchrun of something else than homespun"
+        words = words[words.index("homespun") :]
     if words[0] in ("homespun", "echo"):
         run_pipe(words, block, monkeypatch)
     else:

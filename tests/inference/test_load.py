@@ -14,9 +14,8 @@ from homespun.inference.load import load_for_inference
 from homespun.models.gpt import GPT
 from homespun.models.settings import GPTConfig
 from homespun.tokenizer.tokenizer import Tokenizer
-from homespun.training.checkpoint import TrainingState, save_checkpoint
-from homespun.training.optimizer import build_optimizer
-from homespun.training.settings import TrainingConfig
+from homespun.training.checkpoint import TrainingState, save_checkpoint, take_snapshot
+from homespun.training.execution import Execution
 
 TOKENIZER = Tokenizer("homespun", [])
 CONFIG = GPTConfig(
@@ -33,8 +32,9 @@ def save(run: Path, config: GPTConfig = CONFIG, step: int = 3) -> GPT:
     run.mkdir(exist_ok=True)
     TOKENIZER.save(run / "tokenizer.json")
     model = GPT(config)
-    optimizer, state = build_optimizer(model, TrainingConfig()), TrainingState(step, 9, 0, 0.0, 1, "fp32")
-    save_checkpoint(run / "checkpoints", model, optimizer, state, asdict(config), run / "tokenizer.json", 9)
+    snapshot = take_snapshot(model, {}, TrainingState(step, 9, 0, 0.0, Execution()))
+    documents = {"config.json": asdict(config), "made_with.json": {}}
+    save_checkpoint(run / "checkpoints", snapshot, documents, run / "tokenizer.json", 9)
     return model
 
 

@@ -9,23 +9,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from homespun.cli.main import run
 from homespun.common.files import sha256_of_file
+from tests.pipeline.conftest import fail, unfinished_copy
 
 LAST = "checkpoints/step-00000060/model.safetensors"
-
-
-@pytest.fixture(scope="module")
-def finished_run(tmp_path_factory: pytest.TempPathFactory, text_folder: Path) -> Path:
-    """An uninterrupted run."""
-    from tests.pipeline.conftest import TINY
-
-    out = tmp_path_factory.mktemp("runs") / "whole"
-    assert run(["train", str(text_folder), "--out", str(out), *TINY]) == 0
-    return out
 
 
 def start(arguments: list[str]) -> subprocess.Popen[str]:
@@ -37,15 +29,6 @@ def start(arguments: list[str]) -> subprocess.Popen[str]:
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
-
-
-def fail(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 1) -> str:
-    """Run, expect ``code`` and exactly one line of complaint; return it."""
-    capsys.readouterr()
-    assert run(arguments) == code
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("homespun: ")]
-    assert len(lines) == 1
-    return lines[0]
 
 
 def with_option(arguments: list[str], option: str) -> list[str]:
@@ -147,9 +130,7 @@ def test_two_processes_never_share_a_run(
 ) -> None:
     from homespun.pipeline.run_folder import RunFolder, locked
 
-    copy = tmp_path / "copy"
-    shutil.copytree(finished_run, copy)
-    (copy / "result.json").unlink()
+    copy = unfinished_copy(finished_run, tmp_path)
     with locked(RunFolder(copy)):
         assert "another process is working" in fail(["train", "--resume", str(copy)], capsys)
 
@@ -173,9 +154,7 @@ def test_a_finished_run_is_shown_again_at_once(finished_run: Path, capsys: pytes
 
 def damaged_copy(finished_run: Path, tmp_path: Path, file: str) -> Path:
     """An unfinished copy of the run in which the middle byte of ``file`` is another one."""
-    copy = tmp_path / "damaged"
-    shutil.copytree(finished_run, copy)
-    (copy / "result.json").unlink()
+    copy = unfinished_copy(finished_run, tmp_path)
     raw = bytearray((copy / file).read_bytes())
     raw[len(raw) // 2] ^= 0xFF
     (copy / file).write_bytes(raw)
@@ -214,12 +193,12 @@ def test_a_run_of_another_version_is_refused(
 
 
 def test_a_full_disk_costs_a_warning_and_at_the_end_one_line(
-    text_folder: Path, tmp_path: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch,
+    finished_run: Path, text_folder: Path, tmp_path: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     import errno
 
-    from homespun.pipeline import train_stage
+    from homespun.training import saving
 
     def full(*_: object) -> None:
         from homespun.common.files import explain_os_error
@@ -228,10 +207,56 @@ def test_a_full_disk_costs_a_warning_and_at_the_end_one_line(
 
     out = tmp_path / "full"
     with monkeypatch.context() as disk:
-        disk.setattr(train_stage, "save_checkpoint", full)
-        line = fail(["train", str(text_folder), "--out", str(out), *tiny], capsys)
-    assert "the disk is full" in line
+        disk.setattr(saving, "save_checkpoint", full)
+        assert run(["train", str(text_folder), "--out", str(out), *tiny]) == 1
+    errors = capsys.readouterr().err
+    for step in (10, 20, 30, 40, 50):
+        assert errors.count(f"no checkpoint at step {step}: cannot write: the disk is full") == 1
+    assert errors.count("training goes on") == 5 and errors.count("homespun: cannot write: the disk is full") == 1
+    assert not (out / "result.json").exists()
     assert run(["train", "--resume", str(out)]) == 0  # the same command again, once there is space
+    assert sha256_of_file(out / LAST) == sha256_of_file(finished_run / LAST)
+
+
+def test_a_bad_step_is_skipped_recorded_and_counted(
+    text_folder: Path, tmp_path: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    from homespun.training.losses import NextToken
+
+    loss, steps = NextToken.loss, []
+
+    def bad_once(self: NextToken, model: Any, batch: Any) -> tuple[Any, Any]:
+        total, count = loss(self, model, batch)
+        if model.training:
+            steps.append(len(steps))
+        return (total * float("nan") if model.training and steps[-1] == 17 else total), count
+
+    monkeypatch.setattr(NextToken, "loss", bad_once)
+    out = tmp_path / "bad"
+    assert run(["train", str(text_folder), "--out", str(out), *tiny]) == 0
+    assert "step 17 was skipped: loss nan, gradient norm nan (batch 17)" in capsys.readouterr().err
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in lines]  # NaN is not JSON
+    [skipped] = [row for row in rows if row["kind"] == "skipped"]
+    assert (skipped["step"], skipped["batch"], skipped["loss"], skipped["gradient_norm"]) == (17, 17, "nan", "nan")
+    assert json.loads((out / "result.json").read_text())["steps_skipped"] == 1
+
+
+def test_without_a_compiler_a_run_that_asks_for_one_warns_and_goes_on(
+    finished_run: Path, text_folder: Path, tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch._inductor.config
+
+    from homespun.training.execution import why_not_compile
+
+    out, options = tmp_path / "eager", with_option(tiny, "--training.compile=on")
+    why_not_compile.cache_clear()
+    with torch._inductor.config.patch({"cpp.cxx": (None, "/nowhere/c++")}):
+        assert run(["train", str(text_folder), "--out", str(out), *options]) == 0
+    why_not_compile.cache_clear()
+    assert capsys.readouterr().err.count("steps are not compiled: no C++ compiler") == 1
+    assert sha256_of_file(out / LAST) == sha256_of_file(finished_run / LAST)
 
 
 def test_metrics_that_cannot_be_written_cost_a_warning_only(
@@ -324,9 +349,11 @@ def test_the_model_follows_the_tokenizer_whatever_a_file_says(
 
 
 def test_a_plan_leaves_nothing_behind_and_respects_what_is_fixed(
-    text_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    text_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    own_cache: None,
+) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("homespun.training.budget.LONGEST_MEASURED_STEP", 0.0)
     arguments = ["build", str(text_folder), "--minutes", "1", "--plan", "--json", "--model.width=64"]
     assert run([*arguments, "--training.threads=1"]) == 0
     plan = json.loads(capsys.readouterr().out)
@@ -336,14 +363,17 @@ def test_a_plan_leaves_nothing_behind_and_respects_what_is_fixed(
 
 
 def test_too_little_time_is_said_before_anything_is_trained(
-    text_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    line = fail(["build", str(text_folder), "--minutes", "0.01", "--out", str(tmp_path / "quick")], capsys)
+    text_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    own_cache: None,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("homespun.training.budget.LONGEST_MEASURED_STEP", 0.0)
+    options = ["--minutes", "0.01", "--training.threads=1"]
+    line = fail(["build", str(text_folder), "--out", str(tmp_path / "quick"), *options], capsys)
     assert "leaves no time to train" in line and "ask for --minutes" in line
 
 
 def test_a_timed_run_finishes_and_records_its_steps(
-    text_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    text_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: None
 ) -> None:
     """Whether it keeps its time is for ``benchmarks/plan_vs_reached.py``: tests do not look at clocks."""
     monkeypatch.setattr("homespun.training.budget.LONGEST_MEASURED_STEP", 0.0)
@@ -355,6 +385,15 @@ def test_a_timed_run_finishes_and_records_its_steps(
     result, plan = (json.loads((out / name).read_text()) for name in ("result.json", "plan.json"))
     assert plan["timed"] and plan["values"]["training.steps"] >= 1
     assert f"steps = {result['steps']}\n" in (out / "config.toml").read_text()
+
+    # Killed after its configuration was written down and before its result was: that is no edited configuration.
+    weights = f"checkpoints/step-{result['steps']:08d}/model.safetensors"
+    before = sha256_of_file(out / weights)
+    (out / "result.json").unlink()
+    assert run(["train", "--resume", str(out)]) == 0
+    again = json.loads((out / "result.json").read_text())
+    assert (again["steps"], again["validation_loss"]) == (result["steps"], result["validation_loss"])
+    assert sha256_of_file(out / weights) == before
 
 
 def test_generate_prints_the_prompt_and_a_continuation(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:

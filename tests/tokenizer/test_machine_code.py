@@ -10,10 +10,10 @@ from textwrap import dedent
 import numpy as np
 import pytest
 
+from homespun.common.cache import cache_folder
 from homespun.tokenizer.compiled import machine_code
 from homespun.tokenizer.compiled.machine_code import (
     NoMachineCode,
-    cache_folder,
     compile_kernel,
     is_ready,
     load_kernel,

@@ -17,6 +17,7 @@ from homespun.training.budget import (
     most_passes,
     rungs,
 )
+from homespun.training.execution import Execution
 from homespun.training.machine import Speed
 from homespun.training.pace import TimedPace
 from homespun.training.settings import TrainingConfig
@@ -26,7 +27,7 @@ FACTS = TextFacts(
 )
 MODEL = GPTConfig(vocabulary_size=4096)
 # A machine of 100 GFLOP/s, whatever the size.
-MACHINE = Machine("fp32", tuple(Speed("fp32", flops, 1e11 / flops) for flops in (1e6, 1e9)))
+MACHINE = Machine(Execution("fp32"), tuple(Speed(Execution("fp32"), flops, 1e11 / flops) for flops in (1e6, 1e9)))
 
 
 def situation(seconds: float = 180.0, facts: TextFacts = FACTS, **changes: object) -> Situation:

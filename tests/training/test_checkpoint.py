@@ -22,26 +22,39 @@ from homespun.models.gpt import GPT
 from homespun.models.settings import GPTConfig
 from homespun.training import checkpoint as checkpoint_module
 from homespun.training.checkpoint import (
+    Snapshot,
     TrainingState,
     list_checkpoints,
     load_checkpoint,
     load_weights,
     newest_checkpoint,
     save_checkpoint,
+    take_snapshot,
     verify_checkpoint,
 )
-from homespun.training.optimizer import build_optimizer, optimizer_tensors
+from homespun.training.execution import Execution
+from homespun.training.guard import Guard
+from homespun.training.optimizer import Optimizers, build_optimizer
 from homespun.training.settings import TrainingConfig
 
 CONFIG = GPTConfig(vocabulary_size=40, context=8, layers=2, width=16, heads=2, biases=True, normalization="layer")
-FILES = ["config.json", "manifest.json", "model.safetensors", "optimizer.safetensors", "state.json", "tokenizer.json"]
+FILES = [
+    "config.json",
+    "made_with.json",
+    "manifest.json",
+    "model.safetensors",
+    "optimizer.safetensors",
+    "state.json",
+    "tokenizer.json",
+]
+MADE_WITH = {"configuration": {"training.sinks": ["wandb"]}, "data": {}, "tokenizer": {"identity": "ä"}}
 
 
-def trained(steps: int, seed: int = 0, config: GPTConfig = CONFIG) -> tuple[GPT, torch.optim.AdamW]:
+def trained(steps: int, seed: int = 0, config: GPTConfig = CONFIG) -> tuple[GPT, Optimizers]:
     """A model after a few real updates, so that moments are not zero."""
     torch.manual_seed(seed)
     model = GPT(config)
-    optimizer = build_optimizer(model, TrainingConfig())
+    optimizer = build_optimizer(model, TrainingConfig(optimizer="adamw"))
     for _ in range(steps):
         tokens = torch.randint(config.vocabulary_size, (2, config.context))
         torch.nn.functional.cross_entropy(model(tokens).flatten(0, 1), tokens.flatten()).backward()
@@ -51,7 +64,7 @@ def trained(steps: int, seed: int = 0, config: GPTConfig = CONFIG) -> tuple[GPT,
 
 
 def state_at(step: int) -> TrainingState:
-    return TrainingState(step, 100, step * 64, step * 0.125, 1, "fp32")
+    return TrainingState(step, 100, step * 64, step * 0.125, Execution("bf16", compiled=True, threads=3), 4, 2, 1)
 
 
 class Saver:
@@ -61,11 +74,15 @@ class Saver:
         self.folder = folder
         self.tokenizer_file = tokenizer_file
         self.model, self.optimizer = trained(2)
+        self.guard = Guard(20.0, torch.device("cpu"))
+        self.guard.judge(torch.tensor(1.0), torch.tensor(3.0))
+
+    def snapshot(self, step: int) -> Snapshot:
+        return take_snapshot(self.model, {"optimizer": self.optimizer, "guard": self.guard}, state_at(step))
 
     def save(self, step: int, keep: int = 10) -> Path:
-        return save_checkpoint(
-            self.folder, self.model, self.optimizer, state_at(step), asdict(CONFIG), self.tokenizer_file, keep
-        )
+        documents = {"config.json": asdict(CONFIG), "made_with.json": MADE_WITH}
+        return save_checkpoint(self.folder, self.snapshot(step), documents, self.tokenizer_file, keep)
 
 
 @pytest.fixture
@@ -79,40 +96,63 @@ def no_warning(text: str) -> None:
 
 def test_everything_comes_back_bit_by_bit(saver: Saver) -> None:
     path = saver.save(7)
-    expected_random = torch.get_rng_state()
-    draws = torch.rand(5)
     assert sorted(file.name for file in path.iterdir()) == FILES
     assert newest_checkpoint(saver.folder, no_warning) == path
     model, optimizer = trained(0, seed=99)
-    assert load_checkpoint(path, model, optimizer) == state_at(7)
-    assert torch.equal(torch.get_rng_state(), expected_random)
-    assert torch.equal(torch.rand(5), draws)
+    guard = Guard(20.0, torch.device("cpu"))
+    assert load_checkpoint(path, model, {"optimizer": optimizer, "guard": guard}) == state_at(7)
     for (name, ours), (_, theirs) in zip(model.named_parameters(), saver.model.named_parameters(), strict=True):
         assert torch.equal(ours, theirs), name
-    expected = optimizer_tensors(saver.model, saver.optimizer)
-    found = optimizer_tensors(model, optimizer)
+    expected, found = saver.optimizer.tensors(), optimizer.tensors()
     assert found.keys() == expected.keys()
-    assert len(found) == 3 * len(list(model.parameters()))
+    assert {name.rsplit("/", 1)[0] for name in found} == {name for name, _ in model.named_parameters()}
     for name, tensor in expected.items():
         assert torch.equal(found[name], tensor), name
         assert found[name].dtype == tensor.dtype
+    assert (float(guard.mean), float(guard.seen)) == (3.0, 1.0)
     assert json.loads((path / "config.json").read_text()) == asdict(CONFIG)
+    assert json.loads((path / "made_with.json").read_text()) == MADE_WITH
     assert (path / "tokenizer.json").read_bytes() == saver.tokenizer_file.read_bytes()
 
 
 def test_a_model_that_has_not_trained_yet(saver: Saver) -> None:
     saver.model, saver.optimizer = trained(0)
-    model, _ = trained(3, seed=5)
-    fresh = build_optimizer(model, TrainingConfig())
-    assert load_checkpoint(saver.save(0), model, fresh).step == 0
-    assert optimizer_tensors(model, fresh) == {}
+    model, optimizer = trained(3, seed=5)
+    assert load_checkpoint(saver.save(0), model, {"optimizer": optimizer, "guard": saver.guard}).step == 0
+    assert all(not bool(tensor.any()) for tensor in optimizer.tensors().values())
+
+
+def test_a_snapshot_is_of_its_moment(saver: Saver) -> None:
+    """Training goes on while it is written: neither weights nor moments nor the state may follow."""
+    state = state_at(7)
+    moving = {"optimizer": saver.optimizer, "guard": saver.guard}
+    snapshot = take_snapshot(saver.model, moving, state)
+    weights = {name: tensor.clone() for name, tensor in snapshot.weights.items()}
+    moments = {name: tensor.clone() for name, tensor in snapshot.moving.items()}
+    for parameter in saver.model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    saver.optimizer.step()
+    saver.guard.judge(torch.tensor(1.0), torch.tensor(9.0))
+    state.step = 8
+    assert snapshot.state == state_at(7)
+    assert moments.keys() >= {"guard/mean", "guard/seen", "optimizer/final_norm.weight/exp_avg"}
+    for kept, copied in ((snapshot.weights, weights), (snapshot.moving, moments)):
+        assert all(torch.equal(kept[name], copied[name]) for name in copied)
+
+
+def test_the_moments_of_another_optimizer_are_refused_in_one_line(saver: Saver) -> None:
+    path = saver.save(7)
+    muon = build_optimizer(saver.model, TrainingConfig(optimizer="muon"))
+    with pytest.raises(DamagedFileError, match="the state of the optimizer") as raised:
+        load_checkpoint(path, saver.model, {"optimizer": muon})
+    assert "\n" not in str(raised.value)
 
 
 def test_tied_weights_are_stored_once_and_stay_tied(saver: Saver) -> None:
     path = saver.save(1)
     assert "head.weight" not in load_file(path / "model.safetensors")
     model, optimizer = trained(0, seed=3)
-    load_checkpoint(path, model, optimizer)
+    load_checkpoint(path, model, {"optimizer": optimizer})
     assert model.head.weight is model.token_embedding.weight
 
 
@@ -158,7 +198,7 @@ def test_a_flip_anywhere_is_found(saver: Saver, name: str) -> None:
     verify_checkpoint(path)
 
 
-@pytest.mark.parametrize("content", ["[]", "null", "{}", '{"format": 1, "sha256": []}', '{"format": 9, "sha256": {}}'])
+@pytest.mark.parametrize("content", ["[]", "null", "{}", '{"format": 2, "sha256": []}', '{"format": 9, "sha256": {}}'])
 def test_a_manifest_that_is_something_else(saver: Saver, content: str) -> None:
     path = saver.save(10)
     (path / "manifest.json").write_text(content)
@@ -316,21 +356,23 @@ from pathlib import Path
 import homespun.common.files as files
 from homespun.models.gpt import GPT
 from homespun.models.settings import GPTConfig
-from homespun.training.checkpoint import TrainingState, save_checkpoint
-from homespun.training.optimizer import build_optimizer
-from homespun.training.settings import TrainingConfig
+from homespun.training.checkpoint import TrainingState, save_checkpoint, take_snapshot
+from homespun.training.execution import Execution
 torch.set_num_threads(1)
 folder, tokenizer = Path(sys.argv[1]), Path(sys.argv[2])
 model = GPT(GPTConfig(vocabulary_size=40, context=8, layers=1, width=16, heads=2))
-optimizer = build_optimizer(model, TrainingConfig())
-save_checkpoint(folder, model, optimizer, TrainingState(1, 9, 0, 0.0, 1, "fp32"), {}, tokenizer, 1)
+documents = {"config.json": {}, "made_with.json": {}}
+def save(step):
+    state = TrainingState(step, 9, 0, 0.0, Execution())
+    save_checkpoint(folder, take_snapshot(model, {}, state), documents, tokenizer, 1)
+save(1)
 sync = files.sync
 def die(path):
     if path.name == "manifest.json":
         os.kill(os.getpid(), 9)
     sync(path)
 files.sync = die
-save_checkpoint(folder, model, optimizer, TrainingState(2, 9, 0, 0.0, 1, "fp32"), {}, tokenizer, 1)
+save(2)
 """
 
 

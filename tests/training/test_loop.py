@@ -1,10 +1,9 @@
-"""The loop: accumulation, the same bits after any interruption, and what happens when training goes wrong."""
+"""The loop: accumulation, the same bits after any interruption, and what happens when the disk or the end fails."""
 
 import errno
 import os
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,96 +12,15 @@ import torch
 
 from homespun.batches.batch import IGNORED, Batch
 from homespun.common.errors import HomespunError
-from homespun.models.gpt import GPT
 from homespun.models.settings import GPTConfig
-from homespun.training.checkpoint import (
-    TrainingState,
-    list_checkpoints,
-    load_checkpoint,
-    newest_checkpoint,
-    save_checkpoint,
-    verify_checkpoint,
-)
-from homespun.training.loop import TrainingRun, train, train_step
+from homespun.training.checkpoint import list_checkpoints, verify_checkpoint
+from homespun.training.loop import train, train_step
 from homespun.training.losses import NextToken
-from homespun.training.optimizer import build_optimizer
-from homespun.training.pace import FixedPace, TimedPace
+from homespun.training.pace import TimedPace
 from homespun.training.schedule import trapezoid
 from homespun.training.settings import TrainingConfig
-from homespun.training.validation import ExactLoss, exact_loss
-
-CPU = torch.device("cpu")
-MODEL = GPTConfig(vocabulary_size=32, context=8, layers=2, width=32, heads=2)
-TRAINING = TrainingConfig(
-    steps=14, batch_size=4, learning_rate=1e-2, warmup_steps=3, log_every=2, evaluate_every=5, sample_every=4,
-    checkpoint_seconds=1e9, precision="fp32",
-)  # fmt: skip
-
-
-def batch_number(number: int) -> Batch:
-    """A pure function of the number; some targets do not count, in each row another share."""
-    generator = torch.Generator().manual_seed(number)
-    tokens = torch.randint(32, (4, 9), generator=generator)
-    targets = tokens[:, 1:].clone()
-    targets[0, 3:] = IGNORED
-    targets[2, ::2] = IGNORED
-    return Batch(tokens[:, :-1], targets)
-
-
-class Diary:
-    """An observer that writes down what it sees."""
-
-    def __init__(self) -> None:
-        self.records: list[dict[str, Any]] = []
-        self.trained_at: list[int] = []
-        self.validated_at: list[int] = []
-        self.sampled_at: list[int] = []
-
-    def trained(self, record: dict[str, Any], state: TrainingState) -> None:
-        self.records.append(record)
-        self.trained_at.append(state.step)
-
-    def validated(self, loss: ExactLoss, state: TrainingState) -> None:
-        self.validated_at.append(state.step)
-
-    def sampled(self, state: TrainingState) -> None:
-        self.sampled_at.append(state.step)
-
-
-class Process:
-    """What a process that trains in ``folder`` has: fresh objects, and the newest checkpoint if there is one."""
-
-    def __init__(
-        self, folder: Path, tokenizer_file: Path, config: TrainingConfig = TRAINING, model: GPTConfig = MODEL
-    ) -> None:
-        torch.manual_seed(config.seed)
-        self.model, self.diary, self.folder = GPT(model), Diary(), folder
-        self.optimizer = build_optimizer(self.model, config)
-        found = newest_checkpoint(folder, lambda text: None)
-        state = TrainingState(0, config.steps, 0, 0.0, 1, "fp32")
-        if found:
-            torch.manual_seed(12345)  # whatever the new process has drawn: the checkpoint's state counts
-            state = load_checkpoint(found, self.model, self.optimizer)
-
-        def save(state: TrainingState) -> None:
-            keep = config.keep_checkpoints
-            save_checkpoint(folder, self.model, self.optimizer, state, asdict(model), tokenizer_file, keep)
-
-        def validate(precision: str) -> ExactLoss:
-            return exact_loss(self.model, NextToken(), [batch_number(999)], 32, CPU, precision)
-
-        self.run = TrainingRun(
-            self.model, self.optimizer, NextToken(), batch_number, validate, save, config, FixedPace(), self.diary,
-            CPU, state,
-        )  # fmt: skip
-
-    def stop_at(self, step: int) -> "Process":
-        self.run.stop_requested = lambda: self.run.state.step >= step
-        return self
-
-
-def weights_file(folder: Path) -> bytes:
-    return (list_checkpoints(folder)[-1] / "model.safetensors").read_bytes()
+from homespun.training.world import World
+from tests.training.process import MODEL, TRAINING, Process, batch_number, files_of, weights_file
 
 
 @pytest.mark.parametrize("micro", [1, 2])
@@ -113,13 +31,16 @@ def test_accumulation_equals_the_big_batch(tmp_path: Path, tokenizer_file: Path,
     results = []
     for process in (whole, parts):
         gradients: list[torch.Tensor] = []
-        process.optimizer.register_step_pre_hook(
+        process.optimizer.parts[0].register_step_pre_hook(
             lambda optimizer, *_, found=gradients: found.extend(
                 p.grad.clone() for group in optimizer.param_groups for p in group["params"]
             )
         )
-        results.append((*train_step(process.run, 1e-3), gradients))
-    (loss, norm, targets, gradients), (other_loss, other_norm, other_targets, other_gradients) = results
+        results.append((*train_step(process.run, 0.1), gradients))
+    (loss, norm, skip, targets, gradients), (other_loss, other_norm, other_skip, other_targets, other_gradients) = (
+        results
+    )
+    assert skip == other_skip == 0
     assert targets == other_targets == 4 * 8 - 5 - 4
     torch.testing.assert_close(loss, other_loss, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(norm, other_norm, rtol=1e-5, atol=1e-6)
@@ -143,7 +64,7 @@ def test_a_step_is_the_textbooks(tmp_path: Path, tokenizer_file: Path) -> None:
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(plain.model.parameters(), 0.5)
         rate = 1e-2 * trapezoid(step, 3, config)
-        for group in plain.optimizer.param_groups:
+        for group in plain.optimizer.groups:
             group["lr"] = rate
         plain.optimizer.step()
         record = process.diary.records[step]
@@ -151,7 +72,8 @@ def test_a_step_is_the_textbooks(tmp_path: Path, tokenizer_file: Path) -> None:
         assert record["gradient_norm"] == pytest.approx(float(norm), rel=1e-4)
         assert record["learning_rate"] == rate
     for ours, theirs in zip(process.model.parameters(), plain.model.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+        # An entry whose gradient is almost zero may move by a hundredth of a step more or less.
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_what_the_observer_sees(tmp_path: Path, tokenizer_file: Path) -> None:
@@ -163,7 +85,7 @@ def test_what_the_observer_sees(tmp_path: Path, tokenizer_file: Path) -> None:
     assert diary.sampled_at == [4, 8]
     assert (state.step, state.total, state.tokens) == (11, 11, 11 * 23)
     assert all(record["tokens_per_second"] > 0 for record in diary.records)
-    assert state.seconds > 0
+    assert state.seconds > 0 and state.skipped == 0 and diary.skips == []
     assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000011"]
 
 
@@ -175,14 +97,23 @@ def test_watching_does_not_change_the_weights(tmp_path: Path, tokenizer_file: Pa
     assert len(list_checkpoints(tmp_path / "often")) == often.keep_checkpoints
 
 
-SHAPES = {
+SHAPES: dict[str, tuple[TrainingConfig, GPTConfig]] = {
     "plain": (TRAINING, MODEL),
     "dropout": (TRAINING, replace(MODEL, dropout=0.3)),
     "dropout, micro-batches, learned positions": (
         replace(TRAINING, micro_batch_size=2),
         replace(MODEL, dropout=0.1, positions="learned", normalization="layer", biases=True, feedforward="gelu"),
     ),
-    "cosine, bf16": (replace(TRAINING, schedule="cosine"), MODEL),
+    "cosine, bf16": (replace(TRAINING, schedule="cosine", precision="bf16"), MODEL),
+    "muon, average": (replace(TRAINING, optimizer="muon", average_decay=0.9), MODEL),
+    "recomputed blocks, dropout, explicit attention": (
+        replace(TRAINING, recompute=True, attention="explicit"),
+        replace(MODEL, dropout=0.3),
+    ),
+    "all of it": (
+        replace(TRAINING, optimizer="muon", average_decay=0.8, recompute=True, precision="bf16", micro_batch_size=2),
+        replace(MODEL, dropout=0.2, value_embeddings=1, logit_softcap=5.0, tied_embeddings=False),
+    ),
 }
 
 
@@ -190,24 +121,44 @@ SHAPES = {
 def test_an_interrupted_run_ends_with_the_same_bytes(tmp_path: Path, tokenizer_file: Path, name: str) -> None:
     config, model = SHAPES[name]
     straight = Process(tmp_path / "straight", tokenizer_file, config, model)
-    if "bf16" in name:
-        straight.run.state.precision = "bf16"
     assert train(straight.run)
-    for stops in ([1], [7], [13], [2, 3, 9], [0, 5]):
+    expected = files_of(tmp_path / "straight")
+    for stops in ([7], [0, 1, 13]):
         folder = tmp_path / f"stopped-{stops}"
         for stop in stops:
             process = Process(folder, tokenizer_file, config, model).stop_at(stop)
-            process.run.state.precision = straight.run.state.precision
             assert not train(process.run)
             assert process.run.state.step == stop
         last = Process(folder, tokenizer_file, config, model)
-        assert (last.run.state.step, last.run.state.precision) == (stops[-1], straight.run.state.precision)
+        assert last.run.state.step == stops[-1]
         assert train(last.run)
-        assert weights_file(folder) == weights_file(tmp_path / "straight"), stops
-        for file in ("optimizer.safetensors", "config.json"):  # moments and random numbers too
-            paths = [list_checkpoints(tmp_path / run)[-1] / file for run in (f"stopped-{stops}", "straight")]
-            assert paths[0].read_bytes() == paths[1].read_bytes()
+        assert files_of(folder) == expected, stops  # weights; moments, the guard's and the average's state
         assert last.run.state.tokens == straight.run.state.tokens
+        assert last.warnings == []
+
+
+def test_what_must_matter_to_the_bits_does(tmp_path: Path, tokenizer_file: Path) -> None:
+    """Or the test above would compare what is always the same."""
+    for name, (config, model) in SHAPES.items():
+        train(Process(tmp_path / name, tokenizer_file, replace(config, steps=4), model).run)
+    assert len({weights_file(tmp_path / name) for name in SHAPES}) == len(SHAPES)
+
+
+def test_each_step_and_each_process_draws_numbers_of_its_own(tmp_path: Path, tokenizer_file: Path) -> None:
+    seeds: list[int] = []
+
+    class Listening(NextToken):
+        def loss(self, model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+            seeds.append(torch.initial_seed())
+            return super().loss(model, batch)
+
+    process = Process(tmp_path, tokenizer_file, task=Listening())
+    for rank in (0, 1):
+        process.run.world = World(rank=rank)
+        for step in range(5):
+            process.run.state.step = step
+            train_step(process.run, 0.1)
+    assert len(seeds) == len(set(seeds)) == 10
 
 
 def test_after_damage_the_run_goes_on_from_the_one_before_to_the_same_bytes(
@@ -242,83 +193,34 @@ def test_a_timed_run_has_the_weights_of_a_run_with_its_final_total(tmp_path: Pat
     assert weights_file(tmp_path / "timed") == weights_file(tmp_path / "fixed")
 
 
-def poison(process: Process, at: int, spoil: Callable[[torch.Tensor], torch.Tensor]) -> None:
-    """From step ``at`` on, the loss goes through ``spoil``."""
-    honest = NextToken()
-
-    class Spoiled:
-        def loss(self, model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-            total, count = honest.loss(model, batch)
-            return (spoil(total) if process.run.state.step >= at else total), count
-
-    process.run.task = Spoiled()
-
-
-SPOILS = {
-    "not a number": lambda total: total * float("nan"),
-    "infinite": lambda total: total * float("inf"),
-    # The loss is a number, its gradient is not: sqrt has an infinite slope at 0.
-    "only the gradient": lambda total: total.detach() + (total - total.detach()).sqrt(),
-}
-
-
-@pytest.mark.parametrize("spoil", SPOILS.values(), ids=SPOILS)
-@pytest.mark.parametrize("at", [6, 7, 13])
-def test_a_loss_that_is_no_number_stops_the_run_and_the_checkpoint_before_survives(
-    tmp_path: Path, tokenizer_file: Path, spoil: Callable[[torch.Tensor], torch.Tensor], at: int
-) -> None:
-    process = Process(tmp_path, tokenizer_file, replace(TRAINING, checkpoint_seconds=0.0))
-    poison(process, at, spoil)
-    with pytest.raises(HomespunError, match=r"not finite at step .*lower training\.learning_rate") as raised:
-        train(process.run)
-    assert "\n" not in str(raised.value)
-    assert len(list_checkpoints(tmp_path)) == 2
-    found = newest_checkpoint(tmp_path, lambda text: None)
-    assert found is not None
-    again = Process(tmp_path, tokenizer_file)
-    assert again.run.state.step == at - at % 2
-    assert all(bool(parameter.isfinite().all()) for parameter in again.model.parameters())
-
-
-@pytest.mark.parametrize("spoil", SPOILS.values(), ids=SPOILS)
-def test_poisoned_weights_are_not_saved_on_leaving_either(
-    tmp_path: Path, tokenizer_file: Path, spoil: Callable[[torch.Tensor], torch.Tensor]
-) -> None:
-    """Ctrl-C between the step that failed and the line of metrics that would have told."""
-    process = Process(tmp_path, tokenizer_file, replace(TRAINING, log_every=10)).stop_at(7)
-    poison(process, 6, spoil)
-    with pytest.raises(HomespunError, match="not finite"):
-        train(process.run)
-    assert list_checkpoints(tmp_path) == []
-
-
 def test_a_last_step_that_ruins_the_weights_is_not_saved_as_the_result(tmp_path: Path, tokenizer_file: Path) -> None:
-    process = Process(tmp_path, tokenizer_file, replace(TRAINING, steps=1, learning_rate=1e38, warmup_steps=0,
-                                                        decay_fraction=0.0))  # fmt: skip
+    ruinous = replace(TRAINING, steps=1, learning_rate=1e38, warmup_steps=0, decay_fraction=0.0)
+    process = Process(tmp_path, tokenizer_file, ruinous)
     with pytest.raises(HomespunError, match="not finite"):
         train(process.run)
     assert list_checkpoints(tmp_path) == []
     assert process.diary.validated_at == []
 
 
-def test_a_full_disk_while_saving_leaves_the_checkpoint_before(
-    tmp_path: Path, tokenizer_file: Path, monkeypatch: pytest.MonkeyPatch
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("stop", [9, 10_000])
+def test_a_full_disk_at_the_end_or_on_leaving_is_one_line_and_leaves_the_checkpoint_before(
+    tmp_path: Path, tokenizer_file: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
-    assert not train(Process(tmp_path, tokenizer_file).stop_at(6).run)
-    before = weights_file(tmp_path)
-
-    def full(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
+    assert not train(Process(tmp_path / "full", tokenizer_file).stop_at(6).run)
+    before = weights_file(tmp_path / "full")
     with monkeypatch.context() as patched:
         patched.setattr(shutil, "copyfile", full)
         with pytest.raises(HomespunError, match="the disk is full; free some space and run the same command again"):
-            train(Process(tmp_path, tokenizer_file).run)
-    assert weights_file(tmp_path) == before
-    verify_checkpoint(list_checkpoints(tmp_path)[-1])
-    train(Process(tmp_path, tokenizer_file).run)  # the same command again
-    train(Process(tmp_path / "straight", tokenizer_file).run)
-    assert weights_file(tmp_path) == weights_file(tmp_path / "straight")
+            train(Process(tmp_path / "full", tokenizer_file).stop_at(stop).run)
+    assert weights_file(tmp_path / "full") == before
+    verify_checkpoint(list_checkpoints(tmp_path / "full")[-1])
+    assert train(Process(tmp_path / "full", tokenizer_file).run)  # the same command again
+    assert train(Process(tmp_path / "straight", tokenizer_file).run)
+    assert files_of(tmp_path / "full") == files_of(tmp_path / "straight")
 
 
 def test_it_learns(tmp_path: Path, tokenizer_file: Path) -> None:

@@ -14,6 +14,7 @@ from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 from homespun.common.errors import DamagedFileError, UsageError
 from homespun.models.gpt import GPT
 from homespun.models.settings import GPTConfig
+from homespun.training.muon import POLAR_EXPRESS
 from homespun.training.optimizer import Optimizers, build_optimizer, hidden_matrices
 from homespun.training.settings import TrainingConfig
 
@@ -159,6 +160,15 @@ def test_a_state_of_something_else_is_refused_by_name_and_nothing_is_loaded() ->
         assert all(torch.equal(before[name], tensor) for name, tensor in optimizer.tensors().items())
     optimizer.load_tensors(loaded)
     assert all(bool((tensor == 1).all()) for tensor in optimizer.tensors().values())
+
+
+def test_rounds_are_as_many_as_asked_for() -> None:
+    for count in (1, 3, 5):
+        _, muon = build_optimizer(model_of(), config_of("muon", orthogonal_rounds=count)).parts
+        assert muon.rounds == POLAR_EXPRESS[:count]
+    for count in (0, 6):
+        with pytest.raises(UsageError, match=r"training\.orthogonal_rounds"):
+            TrainingConfig(orthogonal_rounds=count)
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.5, math.nan])

@@ -1,4 +1,4 @@
-"""The loss, the exact validation, the optimizer, precision and interruption, each against its definition."""
+"""The loss, the exact validation, AdamW, precision and interruption, each against its definition."""
 
 import math
 import os
@@ -17,13 +17,8 @@ from homespun.common.errors import UsageError
 from homespun.models.gpt import GPT
 from homespun.models.settings import GPTConfig
 from homespun.training.interruption import Interruption
-from homespun.training.losses import NextToken
-from homespun.training.optimizer import (
-    build_optimizer,
-    load_optimizer_tensors,
-    optimizer_tensors,
-    set_learning_rate,
-)
+from homespun.training.losses import NextToken, Objective
+from homespun.training.optimizer import build_optimizer
 from homespun.training.precision import autocast
 from homespun.training.settings import TrainingConfig
 from homespun.training.validation import exact_loss
@@ -74,35 +69,37 @@ def test_exact_loss_is_the_naive_mean_over_all_targets_of_all_batches() -> None:
     with torch.no_grad():
         nats = [value for batch in batches for value in naive_nats(model, batch)]
     model.train()
-    found = exact_loss(model, NextToken(), iter(batches), 123, CPU, "fp32")
+    objective = Objective(model, NextToken()).train()
+    found = exact_loss(objective, iter(batches), 123, CPU, "fp32")
     assert found.tokens == len(nats)
     assert found.loss == pytest.approx(sum(nats) / len(nats), rel=1e-6)
     assert found.bits_per_byte == pytest.approx(sum(nats) / math.log(2) / 123, rel=1e-6)
-    assert model.training  # as it was; and dropout was off, or the figures would differ
+    assert model.training and objective.training  # as it was; and dropout was off, or the figures would differ
 
 
 def test_exact_loss_leaves_random_numbers_and_gradients_alone() -> None:
     model = model_of(dropout=0.5).eval()
+    objective = Objective(model, NextToken()).eval()
     state = torch.get_rng_state()
-    first = exact_loss(model, NextToken(), [batch_of(2)], 20, CPU, "fp32")
+    first = exact_loss(objective, [batch_of(2)], 20, CPU, "fp32")
     assert torch.equal(torch.get_rng_state(), state)
     assert all(parameter.grad is None for parameter in model.parameters())
     assert not model.training
-    assert exact_loss(model, NextToken(), [batch_of(2)], 20, CPU, "fp32") == first
+    assert exact_loss(objective, [batch_of(2)], 20, CPU, "fp32") == first
 
 
 def test_a_model_that_knows_nothing_costs_the_logarithm_of_the_vocabulary() -> None:
     model = model_of()
     nn.init.zeros_(model.head.weight)
-    found = exact_loss(model, NextToken(), [batch_of(5)], 45, CPU, "fp32")
+    found = exact_loss(Objective(model, NextToken()), [batch_of(5)], 45, CPU, "fp32")
     assert found.loss == pytest.approx(math.log(30), rel=1e-6)
     assert found.bits_per_byte == pytest.approx(math.log2(30), rel=1e-6)  # 45 targets over 45 bytes
 
 
 def test_bf16_changes_the_loss_a_little_and_the_weights_not_at_all() -> None:
     model = model_of()
-    exact = exact_loss(model, NextToken(), [batch_of(4)], 36, CPU, "fp32").loss
-    mixed = exact_loss(model, NextToken(), [batch_of(4)], 36, CPU, "bf16").loss
+    exact = exact_loss(Objective(model, NextToken()), [batch_of(4)], 36, CPU, "fp32").loss
+    mixed = exact_loss(Objective(model, NextToken()), [batch_of(4)], 36, CPU, "bf16").loss
     assert mixed != exact
     assert mixed == pytest.approx(exact, rel=0.02)
     with autocast(CPU, "bf16"):
@@ -115,26 +112,38 @@ def test_bf16_changes_the_loss_a_little_and_the_weights_not_at_all() -> None:
         assert model(batch_of(1).inputs).dtype == torch.float32
 
 
-def steps(optimizer: torch.optim.Optimizer, model: nn.Module, count: int) -> None:
+def steps(step: Callable[[float], None], model: nn.Module, count: int) -> None:
+    """Gradients of real batches; ``step`` gets the rate's share of the highest."""
     for number in range(count):
-        set_learning_rate(optimizer, 1e-2 / (number + 1))
         total, targets = NextToken().loss(model, batch_of(2, seed=number))
         (total / targets).backward()
-        optimizer.step()
-        optimizer.zero_grad()
+        step(1 / (number + 1))
+        model.zero_grad()
 
 
 def test_our_adamw_is_the_published_rule() -> None:
     """Loshchilov & Hutter 2019, algorithm 2, written out; and PyTorch's plain loop."""
-    config = TrainingConfig(learning_rate=1e-2, weight_decay=0.3, beta1=0.8, beta2=0.9)
+    config = TrainingConfig(optimizer="adamw", learning_rate=1e-2, weight_decay=0.3, beta1=0.8, beta2=0.9)
     ours, plain, by_hand = model_of(), model_of(), model_of()
-    steps(build_optimizer(ours, config), ours, 5)
+    optimizers = build_optimizer(ours, config)
+
+    def our_step(share: float) -> None:
+        optimizers.set_share(share)
+        optimizers.step()
+
+    steps(our_step, ours, 5)
     groups = [
         {"params": [p for p in plain.parameters() if p.dim() >= 2], "weight_decay": 0.3},
         {"params": [p for p in plain.parameters() if p.dim() < 2], "weight_decay": 0.0},
     ]
     reference = torch.optim.AdamW(groups, lr=1e-2, betas=(0.8, 0.9), fused=False, foreach=False)
-    steps(reference, plain, 5)
+
+    def plain_step(share: float) -> None:
+        for group in reference.param_groups:
+            group["lr"] = 1e-2 * share
+        reference.step()
+
+    steps(plain_step, plain, 5)
     moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in by_hand.named_parameters()}
     for number in range(5):
         rate = 1e-2 / (number + 1)
@@ -152,49 +161,6 @@ def test_our_adamw_is_the_published_rule() -> None:
     for (name, a), b, c in zip(ours.named_parameters(), plain.parameters(), by_hand.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
         torch.testing.assert_close(a, c, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
-
-
-def test_weights_decay_only_in_matrices() -> None:
-    model = model_of(positions="learned")
-    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    optimizer = build_optimizer(model, TrainingConfig(weight_decay=0.5))
-    set_learning_rate(optimizer, 0.1)
-    for parameter in model.parameters():
-        nn.init.constant_(parameter, 1.0)
-        parameter.grad = torch.zeros_like(parameter)
-    optimizer.step()
-    for name, parameter in model.named_parameters():
-        expected = 1 - 0.1 * 0.5 if before[name].dim() >= 2 else 1.0
-        assert bool((parameter == expected).all()), name
-
-
-def test_every_parameter_that_learns_is_in_one_group_and_frozen_ones_in_none() -> None:
-    model = model_of()
-    model.token_embedding.weight.requires_grad_(False)
-    optimizer = build_optimizer(model, TrainingConfig())
-    listed = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
-    assert len(listed) == len(set(listed))
-    assert set(listed) == {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
-
-
-def test_a_rate_reaches_every_group() -> None:
-    optimizer = build_optimizer(model_of(), TrainingConfig())
-    set_learning_rate(optimizer, 0.125)
-    assert [group["lr"] for group in optimizer.param_groups] == [0.125, 0.125]
-
-
-def test_optimizer_tensors_there_and_back_give_the_same_next_steps() -> None:
-    model, config = model_of(), TrainingConfig()
-    optimizer = build_optimizer(model, config)
-    steps(optimizer, model, 3)
-    copy = model_of(seed=5)
-    copy.load_state_dict(model.state_dict())
-    fresh = build_optimizer(copy, config)
-    saved = {name: tensor.clone() for name, tensor in optimizer_tensors(model, optimizer).items()}
-    load_optimizer_tensors(copy, fresh, saved)
-    steps(optimizer, model, 3)
-    steps(fresh, copy, 3)
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), copy.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -252,6 +218,10 @@ def test_counts_below_1_are_refused(key: str, value: int) -> None:
         ({"final_rate_fraction": 2.0}, "training.final_rate_fraction"),
         ({"batch_size": 6, "micro_batch_size": 4}, "not a multiple of training.micro_batch_size 4"),
         ({"gradient_clip": -1.0}, "training.gradient_clip"),
+        ({"outlier_factor": math.nan}, "training.outlier_factor"),
+        ({"average_decay": 1.01}, "training.average_decay"),
+        ({"workers": -1}, "training.workers"),
+        ({"shard_size": 0}, "training.shard_size"),
     ],
 )
 def test_bad_training_values_are_one_line(values: dict[str, object], says: str) -> None:
