@@ -4,8 +4,8 @@
 
 Each rung is the product's own command, ``homespun train``, on the same text, tokenizer and number of tokens, with the
 rates that the plan gives to its width. With the text read held still, the law of ``homespun.training.budget``
-(Hoffmann et al. 2022) is  loss = floor + scale / M^power,  M the weights of the block matrices; the constants are fitted by
-least squares to five points. Runs that are already in DIR are not made again.
+(Hoffmann et al. 2022) is  loss = floor + scale / M^power,  M the weights of the block matrices; the constants are
+fitted by least squares to five points. Runs that are already in DIR are not made again.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def train(source: str, folder: Path, width: int, layers: int, tokens: int) -> fl
     values = {
         "model.width": width, "model.layers": layers, "model.heads": width // HEAD_WIDTH, "model.context": CONTEXT,
         "tokenizer.vocabulary-size": VOCABULARY, "training.batch-size": ROWS, "training.steps": steps,
-        "training.learning-rate": learning_rate_for(width), "training.warmup-steps": max(5, steps // 20),
+        "training.learning-rate": learning_rate_for(width, "muon"), "training.warmup-steps": max(5, steps // 20),
         "training.evaluate-every": steps, "training.sample-every": 0,
     }  # fmt: skip
     if not (out / "result.json").exists():

@@ -53,7 +53,8 @@ WORDS = "the of and to in a is that it was for on are as with his they at be thi
 # A wide model that sees few tokens: a step takes about as long as writing the checkpoint does.
 OPTIONS = {
     "model.width": 256, "model.layers": 2, "model.heads": 4, "model.context": 16, "tokenizer.vocabulary_size": 300,
-    "training.steps": 40, "training.batch_size": 2, "training.warmup_steps": 5, "training.evaluate_every": 30,
+    "training.steps": 60, "training.batch_size": 1, "training.optimizer": "adamw", "training.warmup_steps": 5,
+    "training.evaluate_every": 30,
     "training.sample_every": 0, "training.log_every": 1, "training.precision": "fp32", "training.attention": "fused",
     "training.compile": "off", "training.threads": 1, "training.checkpoint_seconds": 0, "sampling.maximum_tokens": 4,
 }  # fmt: skip

@@ -4,7 +4,7 @@ AdamW, clipping, the guard against bad steps and a line of metrics every ten ste
 and samples left out, as in the other programs.
 """
 
-from dataclasses import replace
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -15,8 +15,10 @@ from homespun.models.arithmetic import parameter_count
 from homespun.models.settings import GPTConfig
 from homespun.pipeline.train_stage import be_deterministic
 from homespun.training.execution import Execution
+from homespun.training.loop import TrainingRun
 from homespun.training.loop import train as run_loop
-from homespun.training.machine import trial_run
+from homespun.training.machine import trial_steps
+from homespun.training.pace import FixedPace
 from homespun.training.settings import TrainingConfig
 from throughput_peers.side import Built
 from throughput_peers.stopwatch import Stopwatch
@@ -54,9 +56,11 @@ def build(work: Work) -> Built:
     be_deterministic(device)
     config = model_config(work.shape, way.parts)
     execution = Execution(way.precision, way.attention, way.compiled, threads=work.threads)
-    training = TrainingConfig(learning_rate=6e-4, evaluate_every=NEVER, sample_every=0, checkpoint_seconds=float("inf"))
-    run = trial_run(config, work.shape.batch_size, execution, device, training)
-    run.state.total = NEVER
+    training = TrainingConfig(
+        optimizer="adamw", learning_rate=6e-4, evaluate_every=NEVER, sample_every=0, checkpoint_seconds=float("inf")
+    )
+    steps = trial_steps(config, work.shape.batch_size, execution, device, training)
+    steps.state.total = NEVER
 
     def train(watch: Stopwatch) -> None:
         def batch(_number: int) -> Batch:
@@ -64,6 +68,7 @@ def build(work: Work) -> Built:
             return Batch(ids[:, :-1].contiguous(), ids[:, 1:].contiguous())
 
         nobody: Any = Nobody()
-        run_loop(replace(run, batch=batch, observer=nobody))
+        parts = {name.name: getattr(steps, name.name) for name in fields(steps)} | {"batch": batch}
+        run_loop(TrainingRun(**parts, validate=nobody, saver=nobody, restore=nobody, pace=FixedPace(), observer=nobody))
 
     return Built(__version__, parameter_count(config), train)

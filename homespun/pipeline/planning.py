@@ -191,7 +191,7 @@ def measured_plan(
     after = SECONDS_OF_SAMPLES_AND_REPORT + best.final_validation_seconds
     if dial.minutes is not None:
         refuse_too_little_time(dial.minutes, spent + after)
-    values = chosen_values(best, facts)
+    values = chosen_values(best, facts, training.optimizer)
     dropout = model.dropout if "model.dropout" in fixed else values["model.dropout"]
     training, fit = fit_into_memory(
         replace(best.model, dropout=dropout), replace(training, batch_size=best.batch_size), fixed, device
@@ -350,7 +350,7 @@ def context_for(facts: TextFacts) -> int:
     return context
 
 
-def chosen_values(best: Expectation, facts: TextFacts) -> dict[str, Any]:
+def chosen_values(best: Expectation, facts: TextFacts, optimizer: str) -> dict[str, Any]:
     """The configuration keys that follow from the best candidate."""
     validation_steps = facts.validation_tokens / 3 / (best.batch_size * best.model.context)  # forward only: a third
     affordable = int(SHARE_FOR_VALIDATION * best.steps / max(validation_steps, 1e-9))
@@ -363,7 +363,7 @@ def chosen_values(best: Expectation, facts: TextFacts) -> dict[str, Any]:
         "model.heads": best.model.heads,
         "training.batch_size": best.batch_size,
         "training.steps": best.steps,
-        "training.learning_rate": learning_rate_for(best.model.width),
+        "training.learning_rate": learning_rate_for(best.model.width, optimizer),
         "training.warmup_steps": min(100, max(5, best.steps // 20)),
         "training.evaluate_every": max(1, best.steps // validations),
         "training.sample_every": max(1, best.steps // SAMPLES_IN_A_RUN),

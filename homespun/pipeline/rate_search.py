@@ -13,7 +13,7 @@ from homespun.pipeline.configuration import load_toml
 from homespun.pipeline.run_folder import RunFolder
 from homespun.training.device import choose_device
 from homespun.training.execution import Execution
-from homespun.training.machine import trial_run
+from homespun.training.machine import trial_steps
 from homespun.training.rate_finder import Trial, try_rates
 
 
@@ -30,7 +30,7 @@ def search_rate(folder: Path, lowest: float, highest: float, steps: int, reporte
     batches = NextTokenBatches(
         TokenShards(run.tokens, "train"), config.model.context, training.batch_size, training.seed
     )
-    search = trial_run(config.model, training.batch_size, execution, device, training)
+    search = trial_steps(config.model, training.batch_size, execution, device, training)
     search.batch, search.config = batches.batch, replace(training, outlier_factor=0.0)
     with reporter.stage("trying rates", steps, "steps") as stage:
         return try_rates(search, lowest, highest, steps, stage.advance)

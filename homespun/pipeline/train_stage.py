@@ -158,9 +158,23 @@ def assemble(
             stack.enter_context(open_sinks(training.sinks, session, reporter.warn)),
         )
     training_run = TrainingRun(
-        model, objective, optimizer, guard, ahead, validation(run, config, measured, device, world), saver, restore,
-        training, pace, recorder, device, state, average, world, lambda: interruption.requested,
-    )  # fmt: skip
+        model=model,
+        objective=objective,
+        optimizer=optimizer,
+        guard=guard,
+        batch=ahead,
+        config=training,
+        device=device,
+        state=state,
+        world=world,
+        validate=validation(run, config, measured, device, world),
+        saver=saver,
+        restore=restore,
+        pace=pace,
+        observer=recorder,
+        average=average,
+        stop_requested=lambda: interruption.requested,
+    )
     return training_run, recorder
 
 

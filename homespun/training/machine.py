@@ -29,10 +29,9 @@ from homespun.training.checkpoint import TrainingState
 from homespun.training.device import available_cores, device_name
 from homespun.training.execution import Execution, apply_to_model, compile_step, why_not_compile
 from homespun.training.guard import Guard
-from homespun.training.loop import TrainingRun, train_step
+from homespun.training.loop import Stepping, train_step
 from homespun.training.losses import NextToken, Objective
 from homespun.training.optimizer import build_optimizer
-from homespun.training.pace import FixedPace
 from homespun.training.precision import DTYPES
 from homespun.training.settings import TrainingConfig
 
@@ -68,10 +67,10 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def trial_run(
+def trial_steps(
     config: GPTConfig, rows: int, execution: Execution, device: torch.device, training: TrainingConfig
-) -> TrainingRun:
-    """A run of random tokens whose ``train_step`` is that of a real one; nothing watches it and nothing is saved."""
+) -> Stepping:
+    """Steps over random tokens, carried out as those of a real run."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = build_model(config).to(device)
@@ -81,12 +80,16 @@ def trial_run(
     training = replace(training, batch_size=rows, micro_batch_size=0, precision=execution.precision)  # pyrefly: ignore
     if execution.compiled:
         compile_step(objective)
-    nobody = None
-    return TrainingRun(
-        model, objective, build_optimizer(model, training), Guard(training.outlier_factor, device),
-        lambda _: Batch(tokens, tokens), nobody, nobody, lambda: None, training, FixedPace(), nobody,  # type: ignore[arg-type]
-        device, TrainingState(0, 1, 0, 0.0, execution),
-    )  # fmt: skip
+    return Stepping(
+        model=model,
+        objective=objective,
+        optimizer=build_optimizer(model, training),
+        guard=Guard(training.outlier_factor, device),
+        batch=lambda _: Batch(tokens, tokens),
+        config=training,
+        device=device,
+        state=TrainingState(0, 1, 0, 0.0, execution),
+    )
 
 
 def measure_step(
@@ -101,7 +104,7 @@ def measure_step(
     torch.set_num_threads(execution.threads)
     times = []
     with torch.random.fork_rng(devices=[]):
-        run = trial_run(config, rows, execution, device, training)
+        run = trial_steps(config, rows, execution, device, training)
         run.objective.train()
         for _ in range(1 + steps):
             synchronize(device)

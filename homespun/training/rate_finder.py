@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from homespun.common.progress import Advance, ignore
-from homespun.training.loop import TrainingRun, train_step
+from homespun.training.loop import Stepping, train_step
 
 SMOOTHING = 0.85
 BROKEN_OUT = 1.3  # times the lowest smoothed loss
@@ -27,7 +27,7 @@ class Trial:
     smooth: float
 
 
-def try_rates(run: TrainingRun, lowest: float, highest: float, steps: int, advance: Advance = ignore) -> list[Trial]:
+def try_rates(run: Stepping, lowest: float, highest: float, steps: int, advance: Advance = ignore) -> list[Trial]:
     """Train ``run``, which is used up, at rates from ``lowest`` to ``highest``, until the loss breaks out."""
     trials: list[Trial] = []
     mean, weight = 0.0, 0.0

@@ -108,11 +108,21 @@ class Process:
             folder, self.model, self.moving, documents, tokenizer_file, config.keep_checkpoints, self.warnings.append
         )
         self.run = TrainingRun(
-            self.model, objective, self.optimizer, self.guard, batch_number,
-            lambda precision: exact_loss(objective, [batch_number(999)], 32, CPU, precision),
-            self.saver, self.restore, config, FixedPace(), self.diary, CPU,
-            self.restore() or TrainingState(0, config.steps, 0, 0.0, execution), self.average,
-        )  # fmt: skip
+            model=self.model,
+            objective=objective,
+            optimizer=self.optimizer,
+            guard=self.guard,
+            batch=batch_number,
+            config=config,
+            device=CPU,
+            state=self.restore() or TrainingState(0, config.steps, 0, 0.0, execution),
+            validate=lambda precision: exact_loss(objective, [batch_number(999)], 32, CPU, precision),
+            saver=self.saver,
+            restore=self.restore,
+            pace=FixedPace(),
+            observer=self.diary,
+            average=self.average,
+        )
 
     def restore(self) -> TrainingState | None:
         found = newest_checkpoint(self.folder, self.warnings.append)

@@ -34,7 +34,10 @@ SMALL = GPTConfig(vocabulary_size=32, context=8, layers=1, width=16, heads=1)
 
 
 def naive_verdicts(pairs: list[tuple[float, float]], factor: float) -> list[bool]:
-    """The rule in plain Python: the mean of all good norms so far, of about the last fifty once there are more."""
+    """The rule in plain Python: the mean of all good norms so far, of about the last fifty once there are more.
+
+    A norm counts for ``factor`` times the mean before it at most.
+    """
     mean, seen, verdicts = 0.0, 0, []
     for loss, norm in pairs:
         bad = not (math.isfinite(loss) and math.isfinite(norm))
@@ -42,7 +45,8 @@ def naive_verdicts(pairs: list[tuple[float, float]], factor: float) -> list[bool
         verdicts.append(bad)
         if not bad:
             memory = min(seen / (seen + 1), 0.98)
-            mean = memory * mean + (1 - memory) * norm
+            learned = min(norm, factor * mean) if factor and seen else norm
+            mean = memory * mean + (1 - memory) * learned
             seen += 1
     return verdicts
 

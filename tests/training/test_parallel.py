@@ -42,7 +42,8 @@ STEPS = 50
 CONFIGURATION = {
     "model.width": 32, "model.layers": 2, "model.heads": 4, "model.key_value_heads": 2, "model.context": 16,
     "model.value_embeddings": 1, "tokenizer.vocabulary_size": 260, "training.steps": STEPS, "training.batch_size": 8,
-    "training.optimizer": "adamw", "training.learning_rate": 3e-3, "training.warmup_steps": 5, "training.evaluate_every": 1000,
+    "training.optimizer": "adamw", "training.learning_rate": 3e-3, "training.warmup_steps": 5,
+    "training.evaluate_every": 1000,
     "training.sample_every": 0, "training.log_every": 5, "training.precision": "fp32", "training.attention": "fused",
     "training.compile": "off", "training.threads": 1, "training.checkpoint_seconds": 1e9,
     "sampling.maximum_tokens": 1,

@@ -8,7 +8,7 @@ import torch
 
 from homespun.models.settings import GPTConfig
 from homespun.training.execution import Execution
-from homespun.training.machine import trial_run
+from homespun.training.machine import trial_steps
 from homespun.training.rate_finder import BROKEN_OUT, Trial, suggest, try_rates
 from homespun.training.settings import TrainingConfig
 
@@ -25,7 +25,7 @@ def test_the_rate_of_the_fastest_fall_is_suggested() -> None:
 
 
 def test_rates_rise_until_the_loss_breaks_out() -> None:
-    run = trial_run(MODEL, 4, Execution(), CPU, TrainingConfig(outlier_factor=0.0, gradient_clip=0.0))
+    run = trial_steps(MODEL, 4, Execution(), CPU, TrainingConfig(outlier_factor=0.0, gradient_clip=0.0))
     trials = try_rates(run, 1e-4, 1e3, 60)
     rates = [trial.rate for trial in trials]
     assert rates == sorted(rates) and rates[0] == pytest.approx(1e-4)
@@ -37,7 +37,7 @@ def test_rates_rise_until_the_loss_breaks_out() -> None:
 def test_the_rate_is_the_one_that_moves_the_weights() -> None:
     """One step at a rate is the step of an optimizer with that rate."""
     small, large = (
-        trial_run(MODEL, 4, Execution(), CPU, TrainingConfig(learning_rate=rate, weight_decay=0.0))
+        trial_steps(MODEL, 4, Execution(), CPU, TrainingConfig(learning_rate=rate, weight_decay=0.0))
         for rate in (1e-3, 1.0)
     )
     for run in (small, large):
