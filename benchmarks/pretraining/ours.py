@@ -30,7 +30,7 @@ from homespun.models.arithmetic import parameter_count
 from homespun.models.registry import build_model
 from homespun.pipeline.configuration import Configuration, load_toml
 from homespun.pipeline.planning import configured_execution, execution_values
-from homespun.pipeline.train_stage import VALIDATION_TOKENS_AT_ONCE, be_deterministic
+from homespun.pipeline.train_stage import be_deterministic
 from homespun.training.average import WeightAverage
 from homespun.training.checkpoint import TrainingState
 from homespun.training.execution import Execution, apply_to_model, compile_step
@@ -38,6 +38,7 @@ from homespun.training.guard import Guard
 from homespun.training.loop import TrainingRun, train
 from homespun.training.losses import NextToken, Objective
 from homespun.training.machine import choose_execution
+from homespun.training.memory import validation_rows
 from homespun.training.optimizer import build_optimizer
 from homespun.training.pace import FixedPace
 from homespun.training.validation import ExactLoss, exact_loss
@@ -135,7 +136,7 @@ def run(task: Task) -> tuple[Curve, float]:
     text_bytes = read_manifest(shards)["splits"]["validation"]["bytes"]
 
     def evaluate() -> ExactLoss:
-        rows = max(1, VALIDATION_TOKENS_AT_ONCE // config.model.context)
+        rows = validation_rows(config.model, training)
         windows = validation_batches(TokenShards(shards, "validation"), config.model.context, rows)
         return exact_loss(measured, windows, text_bytes, PROCESSOR, "fp32")
 

@@ -22,6 +22,7 @@ LINES = {
     "activations": "activations",
     "loss": "logits and loss",
     "update": "Muon's matrix products",
+    "validation": "validation",
 }
 
 

@@ -1,5 +1,8 @@
 """What a run ran on, as a flat record for the run folder and the report."""
 
+import contextlib
+import ctypes
+import gc
 import os
 import platform
 import sys
@@ -41,9 +44,16 @@ def memory_bytes() -> int:
 
 
 def free_memory_bytes(device: torch.device) -> int:
-    """Memory that this process may still take: of the GPU, or its share of the machine's."""
+    """Memory that this process may still take: of the GPU, or its share of the machine's.
+
+    What was measured before a run has left freed memory behind, which is given back first.
+    """
+    gc.collect()
     if device.type == "cuda":
+        torch.cuda.empty_cache()
         return torch.cuda.mem_get_info(device)[0]
+    with contextlib.suppress(AttributeError, OSError):  # other C libraries do not have it
+        ctypes.CDLL(None).malloc_trim(0)
     return (available_memory_bytes() or SMALL_MEMORY) // processes_here()
 
 

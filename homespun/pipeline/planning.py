@@ -68,6 +68,7 @@ EXECUTION_REASONS = {
     "training.micro_batch_size": "what fits into memory at once",
     "training.recompute": "without it not even one row would fit into memory",
 }
+PROCESS_OF_RUN = PROCESS + 90_000_000  # with the tokenizer's machine code, texts and mapped tokens
 SHARE_OF_FREE_MEMORY = 0.85  # estimates of memory are right to 15 % (benchmarks/memory.py)
 
 
@@ -185,7 +186,7 @@ def measured_plan(
     machine = measure_machine(model, max(1, MEASURED_TOKENS // model.context), training, threads, device)
     spent += time.monotonic() - began
     seconds = (dial.minutes or 0.0) * 60 - spent - SECONDS_OF_SAMPLES_AND_REPORT
-    memory = PROCESS + SHARE_OF_FREE_MEMORY * free_memory_bytes(device)
+    memory = PROCESS + int(SHARE_OF_FREE_MEMORY * free_memory_bytes(device))
     situation = Situation(facts, model, training, fixed, machine, seconds, memory)
     best = CANDIDATES[asked_for(dial)](LAW, situation, dial)
     after = SECONDS_OF_SAMPLES_AND_REPORT + best.final_validation_seconds
@@ -260,11 +261,12 @@ def fit_into_memory(
     rows = max(1, training.batch_size // processes)
     shares = shares_by_layout(training, processes)[training.parallel]
     available = SHARE_OF_FREE_MEMORY * free_memory_bytes(device)
-    fit = fit_memory(model, training, rows, available, fixed, shares)
+    gpu = device.type == "cuda"
+    fit = fit_memory(model, training, rows, available, fixed, shares, gpu)
     micro_batch_size = 0 if fit.rows_at_once == rows else fit.rows_at_once
     training = replace(training, micro_batch_size=micro_batch_size, recompute=fit.recompute)
     explicit = replace(training, attention="explicit")
-    if training.attention == "auto" and needed_bytes(model, explicit, fit.rows_at_once, shares) > available:
+    if training.attention == "auto" and needed_bytes(model, explicit, rows, fit.rows_at_once, shares, gpu) > available:
         training = replace(training, attention="fused")
     return training, fit
 
@@ -278,8 +280,8 @@ def memory_values(training: TrainingConfig) -> dict[str, Any]:
 def memory_record(fit: Fit, device: torch.device) -> dict[str, float]:
     """What a run will hold, and what it may. Measuring ran in this process too, and what it once held counts."""
     return {
-        "memory_bytes": max(PROCESS + fit.needed, peak_memory_bytes()),
-        "memory_bytes_free": PROCESS + free_memory_bytes(device),
+        "memory_bytes": max(PROCESS_OF_RUN + fit.needed, peak_memory_bytes()),
+        "memory_bytes_free": PROCESS_OF_RUN + free_memory_bytes(device),
     }
 
 

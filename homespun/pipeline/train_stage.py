@@ -47,7 +47,7 @@ from homespun.training.guard import Guard
 from homespun.training.interruption import Interruption
 from homespun.training.loop import TrainingRun, train
 from homespun.training.losses import NextToken, Objective
-from homespun.training.memory import training_memory
+from homespun.training.memory import training_memory, validation_rows
 from homespun.training.optimizer import build_optimizer
 from homespun.training.pace import Pace
 from homespun.training.parallel import PARALLEL, check_batch
@@ -56,7 +56,6 @@ from homespun.training.sharding import gathered
 from homespun.training.validation import ExactLoss, exact_loss
 from homespun.training.world import World, processes_here
 
-VALIDATION_TOKENS_AT_ONCE = 8192
 PROMPT_CHARACTERS = 32
 
 
@@ -202,7 +201,7 @@ def validation(
     """The exact loss over the whole validation split, at a precision."""
     shards = TokenShards(run.tokens, "validation")
     text_bytes = read_manifest(run.tokens)["splits"]["validation"]["bytes"]
-    rows = max(world.size, VALIDATION_TOKENS_AT_ONCE // config.model.context)
+    rows = max(world.size, validation_rows(config.model, config.training))
 
     def validate(precision: str) -> ExactLoss:
         windows = validation_batches(shards, config.model.context, rows)

@@ -127,7 +127,7 @@ def layout(name: str, model: GPTConfig, training: TrainingConfig, cluster: Clust
     usable = cluster.gpu.memory_gb * 1e9 * USABLE_MEMORY
 
     def fits(windows: int) -> bool:
-        return training_memory(model, training, windows, shares).total <= usable
+        return training_memory(model, training, windows, shares, gpu=True).total <= usable
 
     largest = 0
     step = 1 << 40
@@ -135,7 +135,7 @@ def layout(name: str, model: GPTConfig, training: TrainingConfig, cluster: Clust
         if fits(largest + step):
             largest += step
         step >>= 1
-    return Layout(name, training_memory(model, training, 1, shares), largest)
+    return Layout(name, training_memory(model, training, 1, shares, gpu=True), largest)
 
 
 def named_gpu(name: str, tflops: float | None, memory_gb: float | None) -> GPU:

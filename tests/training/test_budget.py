@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from homespun.models.arithmetic import training_flops_per_token
+from homespun.models.arithmetic import parameter_count, training_flops_per_token
 from homespun.models.settings import GPTConfig
 from homespun.training.budget import (
     LAW,
@@ -19,6 +19,7 @@ from homespun.training.budget import (
 )
 from homespun.training.execution import Execution
 from homespun.training.machine import Speed
+from homespun.training.memory import PROCESS, needed_bytes
 from homespun.training.pace import TimedPace
 from homespun.training.settings import TrainingConfig
 
@@ -73,8 +74,11 @@ def test_what_is_fixed_stays() -> None:
 
 def test_shapes_that_do_not_fit_into_memory_are_passed_over() -> None:
     roomy = best_candidate(LAW, situation(360_000))
-    tight = best_candidate(LAW, situation(360_000, memory=roomy.memory_bytes))
-    assert tight.memory_bytes < roomy.memory_bytes
+    one_row = PROCESS + int(needed_bytes(roomy.model, TrainingConfig(), roomy.batch_size, 1))
+    tight = best_candidate(LAW, situation(360_000, memory=one_row))
+    assert tight.model == roomy.model and tight.memory_bytes == one_row <= roomy.memory_bytes
+    tighter = best_candidate(LAW, situation(360_000, memory=one_row - 1))
+    assert parameter_count(tighter.model) < parameter_count(roomy.model) and tighter.memory_bytes < one_row
 
 
 def test_a_short_text_is_not_read_until_it_is_known_by_heart() -> None:

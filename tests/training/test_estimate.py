@@ -79,9 +79,9 @@ def test_the_micro_batch_is_the_last_that_fits(memory_gb: float, shares: int) ->
     config, cluster = small(context=128), Cluster(4, GPU(100.0, memory_gb))
     found = layout("any", config, FP32, cluster, shares)
     usable = memory_gb * 1e9 * USABLE_MEMORY
-    assert training_memory(config, FP32, found.micro_batch + 1, shares).total > usable
+    assert training_memory(config, FP32, found.micro_batch + 1, shares, gpu=True).total > usable
     if found.micro_batch:
-        assert training_memory(config, FP32, found.micro_batch, shares).total <= usable
+        assert training_memory(config, FP32, found.micro_batch, shares, gpu=True).total <= usable
     assert (found.micro_batch == 0) == (memory_gb == 0.01)
 
 

@@ -1,0 +1,279 @@
+"""How much memory a training step needs, and how to make it fit: configurations and bytes in, bytes and choices out.
+
+Counted without building anything: what is held of weights and optimizer, what autograd keeps of each token, what
+the loss and the update take for a moment. All of it is added up although not quite all is held at one time.
+``benchmarks/memory.py`` measures how near that is, tests count the tensors one by one. Imports no torch.
+
+Bytes everywhere; eager steps (compiled ones keep less).
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+from homespun.common.errors import HomespunError
+from homespun.models.arithmetic import matrix_parameters, parameter_count, value_width
+from homespun.models.settings import GPTConfig
+from homespun.training.settings import TrainingConfig
+
+FULL, HALF = 4, 2  # bytes of a number
+LOGITS_AT_ONCE = 1 << 24  # as in homespun.training.cross_entropy
+VALIDATION_TOKENS_AT_ONCE = 8192
+PROCESS = 340_000_000  # Python, PyTorch and its kernels, before there is a tensor
+LARGE_BLOCK = 32 << 20  # glibc fetches larger blocks from the system and gives them back
+HOLES = 0.2  # beside each byte that a step keeps in the heap
+RECOMPUTED_BLOCK = 3.2  # bytes taken for each byte of the block that is worked out again
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of one process or GPU. ``copies``: matrices in bf16; ``gathered``: borrowed from the other processes.
+
+    ``holes``: freed, but not to be used again. ``update``, ``validation``: what Muon's step and the exact
+    loss of a split need beyond the room that forward and backward pass have left by then. ``snapshot``: the copy of
+    everything that a checkpoint is written from while training goes on.
+    """
+
+    weights: float
+    gradients: float
+    moments: float
+    copies: float
+    gathered: float
+    activations: float
+    loss: float
+    holes: float
+    update: float
+    validation: float
+    snapshot: float
+
+    @property
+    def total(self) -> float:
+        return sum(vars(self).values())
+
+
+def training_memory(
+    model: GPTConfig, training: TrainingConfig, rows: int, shares: int = 1, snapshot: bool = False, gpu: bool = False
+) -> Memory:
+    """``rows`` windows of ``model.context`` tokens at once, in one process of ``shares`` that share one model.
+
+    ``gpu``: PyTorch's own allocator there fills its holes again.
+    """
+    parameters, matrices, number = parameter_count(model), matrix_parameters(model), number_bytes(training)
+    second_moments = parameters - (matrices if training.optimizer == "muon" else 0)
+    block, rest = matrices / model.layers, parameters - matrices
+    tokens = rows * model.context
+    weights = FULL * parameters * (2 if training.average_decay else 1) / shares
+    moments = FULL * (parameters + second_moments) / shares
+    # Autocast keeps the copies that it makes of whole matrices until the gradient is there.
+    copies = HALF * matrices if number == HALF else 0.0
+    # FSDP2 holds two blocks (one is fetched ahead), the embeddings and head, and the gradients of one of each.
+    gathered = FULL * (3 * block + 2 * rest) if shares > 1 else 0.0
+    activations = tokens * activation_bytes(model, training)
+    loss = loss_bytes(model, number, tokens)
+    holes = 0.0 if gpu else hole_bytes(model, training, tokens, loss + copies)
+    update = 0.0
+    if training.optimizer == "muon":
+        steps, stacks = muon_bytes(model, number, shares)
+        heap = 0.0 if gpu else in_heap(kept_tensors(model, training), tokens) + holes
+        update = max(steps, heap) + stacks  # steps fit into the heap, stacks are large
+    passes = copies + activations + loss + holes
+    return Memory(
+        weights=weights,
+        gradients=FULL * parameters / shares,
+        moments=moments,
+        copies=copies,
+        gathered=gathered,
+        activations=activations,
+        loss=loss,
+        holes=holes,
+        update=max(0.0, update - passes),
+        validation=max(0.0, validation_bytes(model, training) - max(passes, update)),
+        snapshot=(weights + moments) * shares if snapshot else 0.0,
+    )
+
+
+def number_bytes(training: TrainingConfig) -> int:
+    """Bytes of a number in matrix products; ``auto`` is bf16 on every GPU."""
+    return FULL if training.precision == "fp32" else HALF
+
+
+def activation_bytes(model: GPTConfig, training: TrainingConfig) -> int:
+    """Kept of each token until its gradient is there, in all layers (Korthikanti et al. 2022, section 4)."""
+    return sum(kept_tensors(model, training))
+
+
+def kept_tensors(model: GPTConfig, training: TrainingConfig) -> list[int]:
+    """Bytes for each token of every tensor that a step keeps until the gradient is there."""
+    ends = [FULL * model.width] * ((2 if model.normalization == "rms" else 1) + (1 if model.dropout else 0))
+    if training.recompute:
+        return ends + [FULL * model.width] * model.layers + recomputed_tensors(model, training)
+    plain, added = (block_tensors(model, training, with_values) for with_values in (False, True))
+    return ends + plain * (model.layers - model.value_embeddings) + added * model.value_embeddings
+
+
+def recomputed_tensors(model: GPTConfig, training: TrainingConfig) -> list[int]:
+    """Those of the one block that is worked out again, with the gradients of its widest layer."""
+    blocks = [block_tensors(model, training, with_values) for with_values in {False, model.value_embeddings > 0}]
+    return max(blocks, key=sum) + [FULL * model.hidden_width] * 2
+
+
+def block_tensors(model: GPTConfig, training: TrainingConfig, with_values: bool) -> list[int]:
+    """Bytes for each token of what one block keeps.
+
+    The residual stream before each normalization, in fp32; what goes into each of the four matrix products; queries,
+    keys and values. RMSNorm keeps its result before the gain too. Explicit attention keeps its weights.
+    ``with_values``: embeddings are added to the values.
+    """
+    number, explicit = number_bytes(training), training.attention == "explicit"
+    queries, values = model.heads * model.width_of_head, value_width(model)
+    rms, hidden = model.normalization == "rms", number * model.hidden_width
+    kept = [FULL * model.width] * (4 if rms else 2)  # the stream, and results before the gain
+    kept += [number * model.width] * 2
+    projected = number * (queries + 2 * values)
+    if with_values or explicit:  # the values are a tensor of their own; does anybody still look at the projection?
+        kept.append(number * values)
+        looked_at = (number == FULL or not rms) if model.query_key_norm else model.positions == "learned"
+        projected = projected if looked_at else 0
+    kept.append(projected)
+    if model.query_key_norm or model.positions == "rotary":
+        kept += [number * queries, number * values]
+    if model.query_key_norm and rms:  # queries and keys in fp32, and before that what autocast made of them
+        kept += [FULL * queries, FULL * values] * (1 if number == FULL else 2)
+    pairs = model.heads * model.context  # of a query and a key
+    if model.dropout:  # on a processor masks are full numbers, and the fused kernel gives way to products in fp32
+        kept += [(number if explicit else FULL) * pairs] * 3  # weights, the mask, what it leaves of them
+        kept += [number * model.width] * 2
+    elif explicit:
+        kept.append(number * pairs)
+    kept.append(number * queries)  # what the heads have found
+    return kept + ([2 * hidden, hidden, hidden] if model.feedforward == "swiglu" else [hidden, hidden])
+
+
+def in_heap(tensors: list[int], tokens: int) -> int:
+    """Bytes of those tensors, given for each token, that come from the heap of the C library."""
+    return sum(tokens * tensor for tensor in tensors if tokens * tensor < LARGE_BLOCK)
+
+
+def hole_bytes(model: GPTConfig, training: TrainingConfig, tokens: int, others: float) -> float:
+    """What the C library's heap holds beyond the tensors in it; both shares are measured (``benchmarks/memory.py``).
+
+    glibc gives back at once only blocks of 32 MiB and more. Below, a freed block is a hole, and often a few bytes too
+    small for the next tensor of its size, which must be aligned. A recomputed block's tensors come and go three
+    times, with their gradients between; it takes the room of ``others``, which are gone by then, first.
+    """
+    if training.recompute:
+        block = recomputed_tensors(model, training)
+        return max(0.0, tokens * (RECOMPUTED_BLOCK - 1) * sum(block) - others)
+    return HOLES * in_heap(kept_tensors(model, training), tokens)
+
+
+def loss_bytes(model: GPTConfig, number: int, tokens: int) -> float:
+    """Of the loss, worked out piece by piece: a piece of logits, the gradients of the head and of what goes into it."""
+    piece = min(tokens * model.vocabulary_size, max(LOGITS_AT_ONCE, model.vocabulary_size))
+    # Logits, their logarithms, those of the piece before if there was one; in bf16 also what is cast, before and after.
+    fulls = 3 if piece < tokens * model.vocabulary_size else 2
+    logits = piece * (fulls * FULL + (2 * HALF if number == HALF else 0))
+    # The gradient of the head, what is about to be added to it, and in bf16 the head itself.
+    head = model.vocabulary_size * model.width * (2 * FULL + (HALF if number == HALF else 0))
+    return logits + head + FULL * tokens * model.width
+
+
+def validation_rows(model: GPTConfig, training: TrainingConfig) -> int:
+    """Windows in one forward pass of the exact validation, in each process: no more than training takes at once."""
+    rows = max(1, VALIDATION_TOKENS_AT_ONCE // model.context)
+    return min(rows, training.micro_batch_size or rows)
+
+
+def validation_bytes(model: GPTConfig, training: TrainingConfig) -> float:
+    """Of a forward pass in fp32 that keeps nothing: the widest block, or a piece of logits as in training."""
+    tokens = model.context * validation_rows(model, training)
+    widths = 4 * model.width + (4 if model.feedforward == "swiglu" else 2) * model.hidden_width
+    weights = 2 * model.heads * model.context if training.attention == "explicit" else 0
+    numbers = tokens * model.vocabulary_size
+    piece = min(numbers, max(LOGITS_AT_ONCE, model.vocabulary_size))
+    logits = piece * (3 if piece < numbers else 2)
+    return FULL * max(tokens * (widths + weights), logits + 2 * tokens * model.width)
+
+
+def muon_bytes(model: GPTConfig, number: int, shares: int) -> tuple[float, float]:
+    """Of Muon's update: gradients that may be taken back and steps; the largest stack of matrices of one shape.
+
+    The feed-forward layers' matrices go through the polynomial together: in fp32, then twice and with two products of
+    the matrix with itself in the type of the products (``homespun.training.muon``).
+    """
+    stack = model.layers * model.width * model.hidden_width * (3 if model.feedforward == "swiglu" else 2)
+    narrow, wide = sorted((model.width, model.hidden_width))
+    return FULL * matrix_parameters(model) * (1 / shares + 1), stack * (FULL + number * (2 + 2 * narrow / wide))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """So many rows at once, blocks ``recomputed`` or not; the bytes of tensors ``needed`` then."""
+
+    rows_at_once: int
+    recompute: bool
+    needed: float
+
+
+def fit_memory(
+    model: GPTConfig,
+    training: TrainingConfig,
+    rows: int,
+    available: float,
+    fixed: frozenset[str] = frozenset(),
+    shares: int = 1,
+    gpu: bool = False,
+) -> Fit:
+    """The largest part of the ``rows`` of one process that fits; recomputed only where not even one row fits otherwise.
+
+    ``available``: bytes for tensors. What the user has ``fixed`` (dotted keys) stays; who has fixed both gets it,
+    fitting or not. ``HomespunError`` if nothing fits.
+    """
+    parts, ways = divisors(rows), [False, True]
+    if "training.micro_batch_size" in fixed:
+        parts = [training.micro_batch_size or rows]
+    if "training.recompute" in fixed:
+        ways = [training.recompute]
+    tried = [Fit(part, way, needed_bytes(model, replace(training, recompute=way), rows, part, shares, gpu))
+             for way in ways for part in parts]  # fmt: skip
+    for fit in tried:
+        if fit.needed <= available or fixed >= {"training.micro_batch_size", "training.recompute"}:
+            return fit
+    raise HomespunError(too_large(model, min(tried, key=lambda fit: fit.needed), available, fixed))
+
+
+def largest_part(model: GPTConfig, training: TrainingConfig, rows: int, available: float) -> int:
+    """The largest divisor of ``rows`` that fits as configured; 0: not even one row does."""
+    return next((part for part in divisors(rows) if needed_bytes(model, training, rows, part) <= available), 0)
+
+
+def needed_bytes(
+    model: GPTConfig, training: TrainingConfig, rows: int, part: int, shares: int = 1, gpu: bool = False
+) -> float:
+    """Of all tensors of one process that has ``rows`` windows in a step, ``part`` of them at once.
+
+    A precision that is still open counts as fp32, which needs most and will be tried.
+    """
+    precision = "fp32" if training.precision == "auto" else training.precision
+    micro_batch_size = 0 if part == rows else part
+    training = replace(training, precision=precision, batch_size=rows, micro_batch_size=micro_batch_size)
+    return training_memory(model, training, part, shares, gpu=gpu).total
+
+
+def divisors(number: int) -> list[int]:
+    """All of them, the largest first."""
+    small = [part for part in range(1, math.isqrt(number) + 1) if number % part == 0]
+    return sorted({*small, *(number // part for part in small)}, reverse=True)
+
+
+def too_large(model: GPTConfig, least: Fit, available: float, fixed: frozenset[str]) -> str:
+    """One line: what is needed, what there is, what to change."""
+    changes = [f"take a smaller model than {model.width} x {model.layers}", "a shorter model.context"]
+    if "training.recompute" in fixed and not least.recompute:
+        changes.insert(0, "set training.recompute")
+    if "training.micro_batch_size" in fixed and least.rows_at_once > 1:
+        changes.insert(0, "set training.micro_batch_size to 1")
+    return (
+        f"training needs {least.needed / 1e9:.2f} GB of memory even with {least.rows_at_once} x {model.context} tokens "
+        f"at once, and {available / 1e9:.2f} GB may be used: {', or '.join(changes)}, or share the model among more "
+        "processes (torchrun and training.parallel sharded)"
+    )
