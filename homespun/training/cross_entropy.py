@@ -19,8 +19,7 @@ from typing import Any
 import torch
 
 from homespun.batches.batch import IGNORED
-
-LOGITS_AT_ONCE = 1 << 24  # numbers in one piece: 64 MiB in fp32
+from homespun.training.memory import LOGITS_AT_ONCE
 
 
 def read_out_cross_entropy(

@@ -16,7 +16,7 @@ from homespun.models.settings import GPTConfig
 from homespun.training.settings import TrainingConfig
 
 FULL, HALF = 4, 2  # bytes of a number
-LOGITS_AT_ONCE = 1 << 24  # as in homespun.training.cross_entropy
+LOGITS_AT_ONCE = 1 << 24  # numbers in one piece of homespun.training.cross_entropy: 64 MiB in fp32
 VALIDATION_TOKENS_AT_ONCE = 8192
 PROCESS = 340_000_000  # Python, PyTorch and its kernels, before there is a tensor
 LARGE_BLOCK = 32 << 20  # glibc fetches larger blocks from the system and gives them back

@@ -6,11 +6,11 @@ gains and biases do not. Parameters may be spread over processes (DTensor); thei
 
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from homespun.common.errors import DamagedFileError
 from homespun.training.muon import POLAR_EXPRESS, Muon
 from homespun.training.settings import TrainingConfig
+from homespun.training.sharding import placed_like
 
 
 class Optimizers:
@@ -59,14 +59,7 @@ class Optimizers:
                 found, wanted = list(tensors[name].shape), list(tensor.shape)
                 raise DamagedFileError(f"the state of the optimizer has {name} of shape {found}, not {wanted}")
         for name, tensor in own.items():
-            tensor.copy_(spread_like(tensors[name], tensor))
-
-
-def spread_like(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """The tensor over the processes that ``like`` is spread over; each has all of it, so nothing is sent."""
-    if isinstance(like, DTensor) and not isinstance(tensor, DTensor):
-        return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
-    return tensor
+            tensor.copy_(placed_like(tensors[name], tensor))
 
 
 def build_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizers:

@@ -18,9 +18,9 @@ def whole(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def placed_like(tensor: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """A whole ``tensor``, which every process has, spread and placed as ``reference`` is."""
+    """A whole ``tensor``, which every process has, spread as ``reference`` is; what is spread already stays so."""
     tensor = tensor.to(reference.device)
-    if not isinstance(reference, DTensor) or tensor.dim() != reference.dim():
+    if not isinstance(reference, DTensor) or isinstance(tensor, DTensor):
         return tensor
     # Each process cuts its own part: no data needs to be sent.
     return distribute_tensor(tensor, reference.device_mesh, reference.placements, src_data_rank=None)
