@@ -17,6 +17,7 @@ from torch import nn
 from homespun.layers.cache import LayerCache
 from homespun.layers.normalization import Normalization
 from homespun.layers.positions import LearnedPositions, RotaryPositions
+from homespun.layers.query_blocks import query_blocks
 
 Attention = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
 
@@ -42,24 +43,34 @@ def attend(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, drop
 
 
 def attend_explicitly(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, dropout: float) -> torch.Tensor:
-    """The same from two matrix products and a softmax; holds all T x S weights.
+    """The same from matrix products and softmaxes, block by block; the weights of all blocks are kept for backward.
 
     In bfloat16 on a processor forward and backward take 4.7 ms where the fused kernel takes 13.8 (16 windows of 128,
     2 heads of 64), in float32 they are level: docs/experiments.md.
     """
     batch, heads, new, width = queries.shape
     key_value_heads, seen = keys.shape[1:3]
-    share = heads // key_value_heads
+    queries = queries.reshape(batch * key_value_heads, heads // key_value_heads, new, width)  # (B K, H/K, T, D)
+    keys = keys.reshape(batch * key_value_heads, seen, width)  # (B K, S, D)
+    values = values.reshape(batch * key_value_heads, seen, width)
+    mixed = []
+    for begin, end in query_blocks(new):
+        visible = seen - new + end
+        mixed.append(attend_block(queries[:, :, begin:end], keys[:, :visible], values[:, :visible], dropout))
+    return (mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=2)).view(batch, heads, new, width)
+
+
+def attend_block(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, dropout: float) -> torch.Tensor:
+    """The last of T queries sees all keys, each before it one less: (B K, H/K, T, D) and (B K, S, D) -> like queries."""
+    _, share, new, width = queries.shape
+    seen = keys.shape[1]
     later = torch.full((new, seen), -math.inf, dtype=queries.dtype, device=queries.device).triu(seen - new + 1)
     # The query heads of one key-value head are further rows of its product: nothing is repeated.
     scores = torch.baddbmm(
-        later.repeat(share, 1),
-        queries.reshape(batch * key_value_heads, share * new, width),
-        keys.reshape(batch * key_value_heads, seen, width).transpose(1, 2),
-        alpha=width**-0.5,
+        later.repeat(share, 1), queries.flatten(1, 2), keys.transpose(1, 2), alpha=width**-0.5
     )  # (B K, H/K T, S)
     weights = nn.functional.dropout(scores.softmax(-1), dropout)
-    return torch.bmm(weights, values.reshape(batch * key_value_heads, seen, width)).view(batch, heads, new, width)
+    return torch.bmm(weights, values).view_as(queries)
 
 
 ATTENTIONS: dict[str, Attention] = {"fused": attend, "explicit": attend_explicitly}

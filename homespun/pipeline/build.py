@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from homespun.batches.ahead import check_workers
 from homespun.common.configuration import flatten
 from homespun.common.errors import Interrupted, UsageError
 from homespun.common.files import read_json, remove_leftovers, write_json
@@ -44,7 +45,8 @@ from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.device import available_cores, choose_device, set_threads
 from homespun.training.dial import Dial
 from homespun.training.pace import FixedPace, Pace, TimedPace
-from homespun.training.world import World, join_world, processes_here, started_again
+from homespun.training.parallel import check_batch
+from homespun.training.world import World, join_world, processes_here, rank_asked, started_again
 
 SECONDS_BEFORE_THE_CLOCK = 3.0  # starting Python and importing PyTorch, before anything here runs
 
@@ -65,6 +67,7 @@ def begin(
     asked = {key: value for key, value in flatten(choices.config).items() if not choices.is_open(key)}
     with join_world(choices.config.training.device) as world:
         run = RunFolder(out)
+        check_machine(choices, dial, world)
         # A launcher that starts the processes of a run anew gives them the command that began it.
         if world.is_first and not (started_again() and (out / "run.json").exists()):
             create_run(out, sources, dial, command, asked, {key: choices.origins[key] for key in asked})
@@ -77,9 +80,13 @@ def continue_run(out: Path, reporter: Reporter, json_output: bool) -> int:
     run = RunFolder(out)
     run.record()
     if run.finished:
+        if rank_asked() > 0:
+            return 0  # the first process shows it
         reporter.say(f"{out} is finished.")
         return show_result(run, reporter, json_output)
-    with join_world(asked_choices(run).config.training.device) as world:
+    choices = asked_choices(run)
+    with join_world(choices.config.training.device) as world:
+        check_machine(choices, run.dial(), world)
         return walk(run, reporter, json_output, world)
 
 
@@ -97,6 +104,15 @@ def check_vocabulary_key(choices: Choices) -> None:
     """The tokenizer decides the vocabulary; two places to set it would only disagree."""
     if choices.origins.get("model.vocabulary_size") == "command line":
         raise UsageError("the model takes its vocabulary from the tokenizer: set --tokenizer.vocabulary-size instead")
+
+
+def check_machine(choices: Choices, dial: Dial | None, world: World) -> None:
+    """What these processes on this machine cannot do is said before the text is read, not hours later."""
+    training = choices.config.training
+    choose_device(training.device, world.local_rank)
+    check_workers(training.workers, available_cores())
+    if dial is None or not choices.is_open("training.batch_size"):
+        check_batch(training.batch_size, world)
 
 
 class Clock:

@@ -206,6 +206,7 @@ def measured_plan(
         reasons=reasons(facts, dial),
         expected=expectation_record(best, facts) | memory_record(fit, device),
         measured={
+            "optimizer": training.optimizer,
             "execution": str(execution),
             "precision": execution.precision,
             "threads": execution.threads,
@@ -248,7 +249,12 @@ def configured_plan(choices: Choices, fixed: frozenset[str], facts: TextFacts, d
             "parameters": parameter_count(model),
         }
         | memory_record(fit, device),
-        measured={"execution": str(execution), "precision": execution.precision, "threads": execution.threads},
+        measured={
+            "optimizer": training.optimizer,
+            "execution": str(execution),
+            "precision": execution.precision,
+            "threads": execution.threads,
+        },
         seconds_after_training=0.0,
     )
 
@@ -417,12 +423,13 @@ def plan_lines(plan: Plan) -> list[str]:
         seconds, speed = expected["training_seconds"], expected["tokens_per_second"]
         time_and_speed = f" in {seconds:.0f} seconds, {speed:,.0f} tokens/s"
     short = "warning: more memory than is free now"
+    other = "  (said by runs with Muon: AdamW ends higher)" if plan.measured.get("optimizer") == "adamw" else ""
     early = "the text is short: more passes would only teach it by heart, so this will take less than the time asked"
     return [
         "plan:" if plan.minutes is None else f"plan for {plan.minutes:g} minutes:",
         f"  model      {expected['parameters']:,.0f} parameters, {expected['memory_bytes'] / 1e9:.2f} GB of memory",
         f"  training   {expected['training_tokens']:,.0f} tokens{time_and_speed}",
-        f"  expected   {expected['validation_bits_per_byte']:.2f} bits per byte of text it has not seen",
+        f"  expected   {expected['validation_bits_per_byte']:.2f} bits per byte of text it has not seen{other}",
         *([f"  {early}"] if plan.ends_early else []),
         *([f"  {short}"] if expected["memory_bytes"] > expected.get("memory_bytes_free", math.inf) else []),
         *(f"  {key:<26} {value!s:<10} {plan.reasons.get(key, '')}".rstrip() for key, value in plan.values.items()),

@@ -74,6 +74,7 @@ class ReadOutCrossEntropy(torch.autograd.Function):
         return total
 
     @staticmethod
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (upstream,) = gradients  # 0-d: the loss is a sum, so everything scales with it
         hidden_gradient, weight_gradient = ctx.saved_tensors

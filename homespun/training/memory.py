@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, replace
 
 from homespun.common.errors import HomespunError
+from homespun.layers.query_blocks import pairs_worked_out
 from homespun.models.arithmetic import matrix_parameters, parameter_count, value_width
 from homespun.models.settings import GPTConfig
 from homespun.training.settings import TrainingConfig
@@ -139,6 +140,8 @@ def block_tensors(model: GPTConfig, training: TrainingConfig, with_values: bool)
     if model.query_key_norm and rms:  # queries and keys in fp32, and before that what autocast made of them
         kept += [FULL * queries, FULL * values] * (1 if number == FULL else 2)
     pairs = model.heads * model.context  # of a query and a key
+    if explicit:
+        pairs = model.heads * pairs_worked_out(model.context) // model.context
     if model.dropout:  # on a processor masks are full numbers, and the fused kernel gives way to products in fp32
         kept += [(number if explicit else FULL) * pairs] * 3  # weights, the mask, what it leaves of them
         kept += [number * model.width] * 2

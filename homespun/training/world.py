@@ -59,6 +59,11 @@ def world_size_asked() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def rank_asked() -> int:
+    """Which of them this one is, 0 without a launcher."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def processes_here() -> int:
     """How many of them are on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

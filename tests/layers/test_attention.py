@@ -11,6 +11,7 @@ from homespun.layers.attention import ATTENTIONS, CausalSelfAttention, attend, u
 from homespun.layers.cache import KeyValueCache, LayerCache
 from homespun.layers.normalization import NORMALIZATIONS
 from homespun.layers.positions import RotaryPositions
+from homespun.layers.query_blocks import pairs_worked_out, query_blocks
 
 
 def attend_plainly(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
@@ -50,6 +51,29 @@ def test_every_attention_is_softmax_attention_with_a_causal_mask(
     ours, theirs = torch.autograd.grad(out, inputs, weights), torch.autograd.grad(plain, inputs, weights)
     for gradient, expected in zip(ours, theirs, strict=True):
         torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("new", "earlier"), [(128, 0), (129, 0), (300, 0), (515, 0), (260, 70)])
+def test_blocks_of_queries_leave_out_only_what_is_masked(new: int, earlier: int) -> None:
+    generator = torch.Generator().manual_seed(new)
+    queries = torch.randn(2, 4, new, 8, generator=generator).requires_grad_()
+    keys, values = (torch.randn(2, 2, new + earlier, 8, generator=generator).requires_grad_() for _ in range(2))
+    inputs = (queries, keys, values)
+    outs = [ATTENTIONS["explicit"](*inputs, 0.0), attend_plainly(*inputs)]
+    torch.testing.assert_close(*outs, rtol=1e-4, atol=1e-5)
+    weights = torch.randn(outs[0].shape, generator=generator)
+    gradients = [torch.autograd.grad(out, inputs, weights) for out in outs]
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+@given(st.integers(1, 5000))
+def test_blocks_of_queries_are_all_queries_in_order(count: int) -> None:
+    blocks = query_blocks(count)
+    assert [place for begin, end in blocks for place in range(begin, end)] == list(range(count))
+    assert len(blocks) <= 4
+    assert count * (count + 1) / 2 <= pairs_worked_out(count) <= count * count
+    assert count <= 128 or pairs_worked_out(count) < count * count
 
 
 @pytest.mark.parametrize("name", sorted(ATTENTIONS))

@@ -120,3 +120,10 @@ def test_what_cannot_be_is_said_once(option: str, line: str, text_folder: Path, 
     assert launcher.returncode != 0
     (said,) = complaints(errors)
     assert line in said
+    assert not (tmp_path / "out").exists()  # before any text is read
+
+
+def test_a_finished_run_is_shown_once(alone: Path) -> None:
+    shown, errors = torchrun("train", "--resume", str(alone)).communicate(timeout=120)
+    assert errors.count("is finished.") == 1
+    assert shown.count("report: ") == 1

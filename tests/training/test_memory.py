@@ -87,14 +87,17 @@ def test_activations_are_what_autograd_keeps(parts: dict[str, object], precision
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize(
-    ("attention", "dropout"), [("explicit", 0.0), ("explicit", 0.1), ("fused", 0.1)], ids=lambda part: str(part)
+    ("attention", "dropout", "context"),
+    [("explicit", 0.0, 128), ("explicit", 0.0, 512), ("explicit", 0.1, 128), ("fused", 0.1, 128)],
+    ids=lambda part: str(part),
 )
 def test_attention_keeps_its_weights_where_the_kernel_does_not_spare_them(
-    attention: str, dropout: float, precision: str
+    attention: str, dropout: float, context: int, precision: str
 ) -> None:
-    config = small(context=128, dropout=dropout)
+    config = small(context=context, dropout=dropout)
     training = replace(PRECISIONS[precision], attention=attention)
-    per_token = (kept_bytes(config, precision, 4, attention) - kept_bytes(config, precision, 2, attention)) / 256
+    windows_more = kept_bytes(config, precision, 4, attention) - kept_bytes(config, precision, 2, attention)
+    per_token = windows_more / (2 * context)
     assert activation_bytes(config, training) == pytest.approx(per_token, rel=0.05)
 
 
