@@ -61,7 +61,7 @@ def attend_explicitly(queries: torch.Tensor, keys: torch.Tensor, values: torch.T
 
 
 def attend_block(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, dropout: float) -> torch.Tensor:
-    """The last of T queries sees all keys, each before it one less: (B K, H/K, T, D) and (B K, S, D) -> like queries."""
+    """The last of T queries sees all keys, each before it one less: (B K, H/K, T, D), (B K, S, D) -> like queries."""
     _, share, new, width = queries.shape
     seen = keys.shape[1]
     later = torch.full((new, seen), -math.inf, dtype=queries.dtype, device=queries.device).triu(seen - new + 1)

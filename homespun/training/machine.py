@@ -150,14 +150,18 @@ def choose_execution(
         memory.keep(speeds[-1])
         return speeds[-1]
 
-    best = fastest([measure(way) for way in candidates(training, threads, device)])
+    ways = candidates(training, threads, device)
+    best = fastest([measure(way) for way in ways])
     if not training.threads and threads > 1 and device.type == "cpu":  # small steps may lose more by waiting
         best = fastest([best, measure(replace(best.execution, threads=max(1, threads // 2)))])
-    compiled = replace(best.execution, compiled=True)
+    chosen = best.execution
     long_enough = tokens / best.tokens_per_second >= SECONDS_WORTH_COMPILING[device.type]
     if training.compile == "auto" and long_enough and not why_not_compile(device.type):
-        best = fastest([best, measure(compiled)])
-    execution = compiled if training.compile == "on" else best.execution
+        # Compiled, another kernel may be the fastest than step by step: its softmax is fused with what is around it.
+        kernels = [chosen.attention, *(way.attention for way in ways if way.precision == chosen.precision)]
+        compiled = [replace(chosen, compiled=True, attention=kernel) for kernel in dict.fromkeys(kernels)]
+        best = fastest([best, *(measure(way) for way in compiled)])
+    execution = replace(chosen, compiled=True) if training.compile == "on" else best.execution
     torch.set_num_threads(execution.threads)
     return execution, speeds
 

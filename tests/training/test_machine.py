@@ -206,7 +206,8 @@ def test_compiling_is_measured_for_a_long_run_and_taken_where_it_pays(
     assert not stopwatch.choose(tokens=SHORT).compiled
     assert not any(way.compiled for way in stopwatch.asked)
     assert stopwatch.choose(tokens=LONG).compiled == compiled
-    assert stopwatch.asked == [replace(WAYS[0], compiled=True)]  # the rest was known
+    # The rest was known.
+    assert stopwatch.asked == [replace(WAYS[0], compiled=True, attention=kernel) for kernel in ("fused", "explicit")]
     assert stopwatch.choose(tokens=LONG).compiled == compiled and stopwatch.asked == []
     assert not stopwatch.choose(tokens=SHORT).compiled and stopwatch.asked == []
 
@@ -216,6 +217,14 @@ def test_long_is_what_takes_long_here(stopwatch: Stopwatch) -> None:
     worth = machine.SECONDS_WORTH_COMPILING["cpu"]
     assert not stopwatch.choose(tokens=0.99 * worth * 1e3).compiled
     assert stopwatch.choose(tokens=1.01 * worth * 1e3).compiled
+
+
+def test_a_kernel_that_is_the_fastest_only_when_compiled_is_found(stopwatch: Stopwatch) -> None:
+    speeds = {("fused", False): 100.0, ("explicit", False): 90.0, ("fused", True): 101.0, ("explicit", True): 130.0}
+    stopwatch.speed = lambda execution: speeds[execution.attention, execution.compiled]
+    assert stopwatch.choose(tokens=SHORT).attention == "fused"
+    chosen = stopwatch.choose(tokens=LONG)
+    assert (chosen.attention, chosen.compiled) == ("explicit", True)
 
 
 def test_nothing_is_compiled_against_the_users_word_or_without_a_compiler(
