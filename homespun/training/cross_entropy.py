@@ -75,7 +75,7 @@ class ReadOutCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Any) -> Any:  # pyrefly: ignore
         (upstream,) = gradients  # 0-d: the loss is a sum, so everything scales with it
         hidden_gradient, weight_gradient = ctx.saved_tensors
         return hidden_gradient * upstream, (weight_gradient * upstream).to(ctx.weight_dtype), None, None, None, None
