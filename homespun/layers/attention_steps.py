@@ -7,8 +7,12 @@ use ``homespun.layers.attention``, which does the same in fewer and larger produ
     python -m homespun.layers.attention_steps        (prints the weights of three words at each step)
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
+
+Dropout = Callable[[torch.Tensor], torch.Tensor]
 
 
 def mean_of_similar(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -79,24 +83,18 @@ class MultiHeadAttention(nn.Module):
         return self.output(join_heads(mixed)), weights
 
 
-class GroupedQueryAttention(nn.Module):
+class GroupedQueryAttention(MultiHeadAttention):
     """Step 6, fewer keys and values than queries: several query heads share a key-value head, and the cache shrinks."""
 
     def __init__(self, width: int, heads: int, key_value_heads: int, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.heads, self.key_value_heads = heads, key_value_heads
-        narrow = width // heads * key_value_heads
-        self.query = nn.Linear(width, width, bias=False)
-        self.key = nn.Linear(width, narrow, bias=False)
-        self.value = nn.Linear(width, narrow, bias=False)
-        self.output = nn.Linear(width, width, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        super().__init__(width, heads, dropout)
+        self.key_value_heads = key_value_heads
+        self.key = nn.Linear(width, width // heads * key_value_heads, bias=False)
+        self.value = nn.Linear(width, width // heads * key_value_heads, bias=False)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         queries = split_heads(self.query(x), self.heads)  # (B, H, T, D)
-        share = self.heads // self.key_value_heads
-        keys = split_heads(self.key(x), self.key_value_heads).repeat_interleave(share, dim=1)  # (B, K, T, D) -> H
-        values = split_heads(self.value(x), self.key_value_heads).repeat_interleave(share, dim=1)
+        keys, values = (split_heads(part(x), self.key_value_heads) for part in (self.key, self.value))  # (B, K, T, D)
         mixed, weights = attend_causally(queries, keys, values, self.dropout)
         return self.output(join_heads(mixed)), weights
 
@@ -113,11 +111,16 @@ def join_heads(x: torch.Tensor) -> torch.Tensor:
 
 
 def attend_causally(
-    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, dropout: nn.Module
+    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, dropout: Dropout
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Step 3 for all heads: (B, H, T, D) each -> (B, H, T, D) and the weights (B, H, T, T)."""
+    """Step 3 for all heads: (B, H, T, D), (B, K, S, D) -> (B, H, T, D) and the weights (B, H, T, S).
+
+    In a whole text S is T; with a cache the T queries are the last of S positions.
+    """
+    share = queries.shape[1] // keys.shape[1]
+    keys, values = (part.repeat_interleave(share, dim=1) for part in (keys, values))  # (B, H, S, D)
     scores = queries @ keys.transpose(2, 3) / queries.shape[-1] ** 0.5
-    later = torch.ones_like(scores, dtype=torch.bool).triu(1)
+    later = torch.ones_like(scores, dtype=torch.bool).triu(1 + keys.shape[2] - queries.shape[2])
     weights = dropout(scores.masked_fill(later, float("-inf")).softmax(-1))
     return weights @ values, weights
 

@@ -6,11 +6,13 @@ forward pass, for one that remembers. The result of the pass is the same.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import nn
 
 from homespun.layers.attention import CausalSelfAttention
+from homespun.layers.attention_steps import attend_causally
 
 
 @contextmanager
@@ -21,14 +23,9 @@ def watched_attention(model: nn.Module) -> Iterator[list[torch.Tensor]]:
     seen: list[torch.Tensor] = []
 
     def attend(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, dropout: float) -> torch.Tensor:
-        share = queries.shape[1] // keys.shape[1]
-        keys, values = (part.repeat_interleave(share, dim=1) for part in (keys, values))
-        scores = queries @ keys.transpose(2, 3) / queries.shape[-1] ** 0.5  # (B, H, T, S)
-        earlier = scores.shape[-1] - scores.shape[-2]
-        later = torch.ones_like(scores, dtype=torch.bool).triu(earlier + 1)
-        weights = nn.functional.dropout(scores.masked_fill(later, float("-inf")).softmax(-1), dropout)
+        mixed, weights = attend_causally(queries, keys, values, partial(nn.functional.dropout, p=dropout))
         seen.append(weights.detach())
-        return weights @ values
+        return mixed
 
     for layer in layers:
         layer.attend = attend

@@ -25,6 +25,7 @@ from homespun.pipeline.environment import free_memory_bytes, peak_memory_bytes
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.budget import (
     LAW,
+    LAW_OPTIMIZER,
     Expectation,
     Situation,
     TextFacts,
@@ -85,6 +86,7 @@ class Plan:
     seconds_after_training: float
     most_steps: int = 0
     ends_early: bool = False
+    law_applies: bool = True  # the law of losses is fitted on runs with this optimizer
     origins: dict[str, str] = field(default_factory=dict)
 
     def training_seconds_left(self, spent: float) -> float:
@@ -206,7 +208,6 @@ def measured_plan(
         reasons=reasons(facts, dial),
         expected=expectation_record(best, facts) | memory_record(fit, device),
         measured={
-            "optimizer": training.optimizer,
             "execution": str(execution),
             "precision": execution.precision,
             "threads": execution.threads,
@@ -215,6 +216,7 @@ def measured_plan(
         seconds_after_training=after,
         most_steps=best.most_steps,
         ends_early=best.ends_early and "training.steps" not in fixed,
+        law_applies=training.optimizer == LAW_OPTIMIZER,
     )
 
 
@@ -249,13 +251,9 @@ def configured_plan(choices: Choices, fixed: frozenset[str], facts: TextFacts, d
             "parameters": parameter_count(model),
         }
         | memory_record(fit, device),
-        measured={
-            "optimizer": training.optimizer,
-            "execution": str(execution),
-            "precision": execution.precision,
-            "threads": execution.threads,
-        },
+        measured={"execution": str(execution), "precision": execution.precision, "threads": execution.threads},
         seconds_after_training=0.0,
+        law_applies=training.optimizer == LAW_OPTIMIZER,
     )
 
 
@@ -423,7 +421,7 @@ def plan_lines(plan: Plan) -> list[str]:
         seconds, speed = expected["training_seconds"], expected["tokens_per_second"]
         time_and_speed = f" in {seconds:.0f} seconds, {speed:,.0f} tokens/s"
     short = "warning: more memory than is free now"
-    other = "  (said by runs with Muon: AdamW ends higher)" if plan.measured.get("optimizer") == "adamw" else ""
+    other = "" if plan.law_applies else "  (learned from runs with Muon: AdamW ends higher)"
     early = "the text is short: more passes would only teach it by heart, so this will take less than the time asked"
     return [
         "plan:" if plan.minutes is None else f"plan for {plan.minutes:g} minutes:",

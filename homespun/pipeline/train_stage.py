@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from homespun.batches.ahead import Ahead, check_workers
+from homespun.batches.ahead import Ahead
 from homespun.batches.next_token import NextTokenBatches, validation_batches
 from homespun.batches.shards import TokenShards, read_manifest, verify_shards
 from homespun.common.configuration import flatten, replace_values
@@ -40,7 +40,7 @@ from homespun.training.checkpoint import (
     newest_checkpoint,
     step_of,
 )
-from homespun.training.device import available_cores, choose_device
+from homespun.training.device import choose_device
 from homespun.training.estimate import shares_by_layout
 from homespun.training.execution import Execution, apply_to_model, compile_step, why_not_compile
 from homespun.training.guard import Guard
@@ -81,7 +81,6 @@ def assemble(
     """All parts of a run, at its newest checkpoint; ``stack`` closes what has to be closed."""
     training = config.training
     check_batch(training.batch_size, world)
-    check_workers(training.workers, available_cores())
     device = choose_device(training.device, world.local_rank)
     execution = possible(Execution.of(training), device, reporter)
     torch.set_num_threads(execution.threads)

@@ -63,6 +63,7 @@ class Law:
 
 
 LAW = Law()
+LAW_OPTIMIZER = "muon"  # of the runs that it is fitted on
 
 
 @dataclass(frozen=True)

@@ -158,9 +158,8 @@ def choose_execution(
     long_enough = tokens / best.tokens_per_second >= SECONDS_WORTH_COMPILING[device.type]
     if training.compile == "auto" and long_enough and not why_not_compile(device.type):
         # Compiled, another kernel may be the fastest than step by step: its softmax is fused with what is around it.
-        kernels = [chosen.attention, *(way.attention for way in ways if way.precision == chosen.precision)]
-        compiled = [replace(chosen, compiled=True, attention=kernel) for kernel in dict.fromkeys(kernels)]
-        best = fastest([best, *(measure(way) for way in compiled)])
+        kernels = [way.attention for way in ways if way.precision == chosen.precision]
+        best = fastest([best, *(measure(replace(chosen, compiled=True, attention=kernel)) for kernel in kernels)])
     execution = replace(chosen, compiled=True) if training.compile == "on" else best.execution
     torch.set_num_threads(execution.threads)
     return execution, speeds

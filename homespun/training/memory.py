@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, replace
 
 from homespun.common.errors import HomespunError
-from homespun.layers.query_blocks import pairs_worked_out
+from homespun.layers.query_blocks import pairs_worked_out, query_blocks
 from homespun.models.arithmetic import matrix_parameters, parameter_count, value_width
 from homespun.models.settings import GPTConfig
 from homespun.training.settings import TrainingConfig
@@ -190,7 +190,8 @@ def validation_bytes(model: GPTConfig, training: TrainingConfig) -> float:
     """Of a forward pass in fp32 that keeps nothing: the widest block, or a piece of logits as in training."""
     tokens = model.context * validation_rows(model, training)
     widths = 4 * model.width + (4 if model.feedforward == "swiglu" else 2) * model.hidden_width
-    weights = 2 * model.heads * model.context if training.attention == "explicit" else 0
+    block = max(end - begin for begin, end in query_blocks(model.context))  # of one block of queries at a time
+    weights = 2 * model.heads * block if training.attention == "explicit" else 0
     numbers = tokens * model.vocabulary_size
     piece = min(numbers, max(LOGITS_AT_ONCE, model.vocabulary_size))
     logits = piece * (3 if piece < numbers else 2)
