@@ -1,6 +1,7 @@
 """What a training step is given: inputs and targets, with targets that do not count marked in one way."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 
 import torch
 
@@ -9,26 +10,41 @@ IGNORED = -100  # a target with this id adds nothing to any loss; torch.nn.funct
 
 @dataclass(frozen=True)
 class Batch:
-    """Token ids ``inputs`` (B, T) and ``targets`` (B, T); ``targets`` may hold ``IGNORED``."""
+    """Rows of ``inputs`` and their ``targets``, which may hold ``IGNORED``; the rest where a task needs it.
+
+    For texts ``inputs`` and ``targets`` are token ids (B, T). ``documents`` (B, T): a number for the text that a token
+    belongs to; tokens see only their own text. ``segments`` (B, T): first or second of two sentences. ``source``
+    (B, S): the sequence that is translated, and ``source_documents`` (B, S), 0 for its padding.
+    """
 
     inputs: torch.Tensor
     targets: torch.Tensor
+    documents: torch.Tensor | None = None
+    segments: torch.Tensor | None = None
+    source: torch.Tensor | None = None
+    source_documents: torch.Tensor | None = None
+
+    def with_each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
+        """The batch in which every tensor that is there is changed."""
+        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Batch(**{name: tensor if tensor is None else change(tensor) for name, tensor in tensors.items()})
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
-        return Batch(self.inputs.to(device, non_blocking=True), self.targets.to(device, non_blocking=True))
+        return self.with_each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def rows(self, begin: int, end: int) -> "Batch":
+        """Some of the rows."""
+        return self.with_each(lambda tensor: tensor[begin:end])
 
     def split(self, rows: int) -> list["Batch"]:
         """Batches of ``rows`` rows each, the last one perhaps with fewer."""
-        return [
-            Batch(inputs, targets)
-            for inputs, targets in zip(self.inputs.split(rows), self.targets.split(rows), strict=True)
-        ]
+        return [self.rows(begin, begin + rows) for begin in range(0, len(self.inputs), rows)]
 
     def share(self, rank: int, size: int) -> "Batch":
         """The rows of process ``rank`` of ``size``: as many for each; where there are too few, some without targets."""
         rows = -(-len(self.inputs) // size)
         missing = rows * size - len(self.inputs)
-        inputs = torch.cat([self.inputs, self.inputs[:1].expand(missing, -1)])
-        targets = torch.cat([self.targets, self.targets.new_full((missing, self.targets.shape[1]), IGNORED)])
-        return Batch(inputs[rank * rows : (rank + 1) * rows], targets[rank * rows : (rank + 1) * rows])
+        filled = self.with_each(lambda tensor: torch.cat([tensor, tensor[:1].expand(missing, *tensor.shape[1:])]))
+        filled.targets[len(self.targets) :] = IGNORED
+        return filled.rows(rank * rows, (rank + 1) * rows)

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from homespun.cli.configuration import ConfigFile, ConfigurationOptions, choices_of
 from homespun.cli.terminal import choose_reporter
 from homespun.common.errors import UsageError
-from homespun.pipeline.configuration import Configuration
+from homespun.pipeline.configuration import Options
 from homespun.training.dial import Dial, amount
 
 
@@ -25,7 +25,7 @@ def build(
     ] = False,
     json_output: Annotated[bool, Parameter(name="--json", negative=(), help="print the result for programs")] = False,
     config_file: ConfigFile = None,
-    config: ConfigurationOptions = Configuration(),
+    config: ConfigurationOptions = Options(),
 ) -> int:
     """Text in, a trained model and its report out.
 

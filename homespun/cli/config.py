@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from homespun.cli.configuration import ConfigFile, ConfigurationOptions, choices_of
 from homespun.common.configuration import flatten
 from homespun.common.files import read_json
-from homespun.pipeline.configuration import Choices, Configuration, load_toml
+from homespun.pipeline.configuration import Choices, Configuration, Options, load_toml
 
 app = App(name="config", help="Show the configuration and where each value comes from.")
 
@@ -21,7 +21,7 @@ def show(
     run: Annotated[Path | None, Parameter(help="show the configuration of this run folder")] = None,
     json_output: Annotated[bool, Parameter(name="--json", negative=(), help="for programs")] = False,
     config_file: ConfigFile = None,
-    config: ConfigurationOptions = Configuration(),
+    config: ConfigurationOptions = Options(),
 ) -> None:
     choices = choices_of_run(run) if run else choices_of(config)
     values = flatten(choices.config)
@@ -29,7 +29,7 @@ def show(
         rows = {key: {"value": value, "origin": choices.origins.get(key, "default")} for key, value in values.items()}
         print(json.dumps(rows, indent=1))
         return
-    help_of = descriptions()
+    help_of = descriptions(choices.config)
     for key, value in values.items():
         print(f"{key:<28} {value!s:<12} {choices.origins.get(key, 'default'):<14} {help_of[key]}".rstrip())
 
@@ -44,10 +44,10 @@ def choices_of_run(run: Path) -> Choices:
     return Choices(load_toml(folder.config), origins)
 
 
-def descriptions() -> dict[str, str]:
-    """The help text of every key."""
+def descriptions(config: Configuration) -> dict[str, str]:
+    """The help text of every key of ``config``."""
     return {
         f"{section.name}.{field.name}": field.metadata.get("help", "")
-        for section in fields(Configuration)
-        for field in fields(getattr(Configuration(), section.name))
+        for section in fields(config)
+        for field in fields(getattr(config, section.name))
     }

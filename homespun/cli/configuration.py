@@ -10,11 +10,11 @@ from typing import Annotated, Any
 from cyclopts import App, ArgumentCollection, Parameter, Token
 
 from homespun.common.configuration import flatten, read_toml
-from homespun.pipeline.configuration import Choices, Configuration
+from homespun.pipeline.configuration import Choices, Options, configure
 
 COMMAND_LINE = "command line"
 # The configuration as a command's parameter: every key is an option of its own.
-ConfigurationOptions = Annotated[Configuration, Parameter(name="*")]
+ConfigurationOptions = Annotated[Options, Parameter(name="*")]
 ConfigFile = Annotated[Path | None, Parameter(name="--config", help="TOML file with [section] key = value")]
 
 origins: dict[str, str] = {}
@@ -24,7 +24,7 @@ def layer_configuration(app: App, commands: tuple[str, ...], arguments: Argument
     """Called by cyclopts between reading the command line and making values of it."""
     origins.clear()
     options = {argument.name: argument for argument in arguments}
-    keys = {option_of(key): key for key in flatten(Configuration())}
+    keys = {option_of(key): key for key in flatten(Options())}
     values: dict[str, Any] = {}
     source = ""
     if tokens := options["--config"].tokens:
@@ -47,7 +47,8 @@ def option_of(key: str) -> str:
     return "--" + key.replace("_", "-")
 
 
-def choices_of(config: Configuration | None) -> Choices:
+def choices_of(options: Options) -> Choices:
     """The configuration that this command line made, with the origin of each value."""
-    config = config or Configuration()
+    given = flatten(options)
+    config = configure({key: given[key] for key in origins})
     return Choices(config, dict.fromkeys(flatten(config), "default") | origins)

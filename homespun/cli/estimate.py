@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from homespun.cli.configuration import ConfigFile, ConfigurationOptions, choices_of
 from homespun.common.errors import UsageError
-from homespun.pipeline.configuration import Configuration
+from homespun.pipeline.configuration import Options
 
 if TYPE_CHECKING:
     from homespun.training.estimate import Cluster, Estimate
@@ -38,7 +38,7 @@ def estimate(
     price_per_hour: Annotated[float, Parameter(help="of one GPU")] = 0.0,
     json_output: Annotated[bool, Parameter(name="--json", negative=(), help="print the estimate for programs")] = False,
     config_file: ConfigFile = None,
-    config: ConfigurationOptions = Configuration(),
+    config: ConfigurationOptions = Options(),
 ) -> None:
     """Operations, time, price and memory of a training run, without training.
 

@@ -10,7 +10,7 @@ from homespun.cli.build import default_folder
 from homespun.cli.configuration import ConfigFile, ConfigurationOptions, choices_of, option_of
 from homespun.cli.terminal import choose_reporter
 from homespun.common.errors import UsageError
-from homespun.pipeline.configuration import Configuration
+from homespun.pipeline.configuration import Options
 
 
 def train(
@@ -19,7 +19,7 @@ def train(
     out: Annotated[Path | None, Parameter(help="the run folder [runs/NAME-OF-SOURCE]")] = None,
     json_output: Annotated[bool, Parameter(name="--json", negative=(), help="print the result for programs")] = False,
     config_file: ConfigFile = None,
-    config: ConfigurationOptions = Configuration(),
+    config: ConfigurationOptions = Options(),
 ) -> int:
     """Train exactly as configured, or continue a run that was stopped.
 

@@ -4,6 +4,15 @@ The window does not slide with every token (the cache would be worthless then): 
 the context, the older half is let go at once. Both generators ask this one function.
 """
 
+import sys
+
+from homespun.models.settings import ModelConfig
+
+
+def visible_tokens(config: ModelConfig) -> int:
+    """How many tokens the model can be given: its context, or any number if it carries a state through the text."""
+    return sys.maxsize if config.endless else config.context
+
 
 def window_start(length: int, context: int) -> int:
     """First visible position of a text of ``length`` tokens; at most ``context`` tokens are visible."""

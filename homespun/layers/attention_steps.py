@@ -113,14 +113,11 @@ def join_heads(x: torch.Tensor) -> torch.Tensor:
 def attend_causally(
     queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, dropout: Dropout
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Step 3 for all heads: (B, H, T, D), (B, K, S, D) -> (B, H, T, D) and the weights (B, H, T, S).
-
-    In a whole text S is T; with a cache the T queries are the last of S positions.
-    """
+    """Step 3 for all heads: (B, H, T, D), twice (B, K, T, D) -> (B, H, T, D) and the weights (B, H, T, T)."""
     share = queries.shape[1] // keys.shape[1]
-    keys, values = (part.repeat_interleave(share, dim=1) for part in (keys, values))  # (B, H, S, D)
+    keys, values = (part.repeat_interleave(share, dim=1) for part in (keys, values))  # (B, H, T, D)
     scores = queries @ keys.transpose(2, 3) / queries.shape[-1] ** 0.5
-    later = torch.ones_like(scores, dtype=torch.bool).triu(1 + keys.shape[2] - queries.shape[2])
+    later = torch.ones_like(scores, dtype=torch.bool).triu(1)
     weights = dropout(scores.masked_fill(later, float("-inf")).softmax(-1))
     return weights @ values, weights
 

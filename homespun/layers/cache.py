@@ -1,8 +1,10 @@
-"""The key-value cache: what attention has computed for earlier tokens, kept so that it is not computed again.
+"""Caches: what a model has computed of earlier tokens, kept so that it is not computed again.
 
-One object for a whole model: ``cache.layers[i]`` is handed to the attention of layer i. Room for
-``capacity`` positions is taken once; nothing grows while text is generated.
+One object for a whole model: ``cache.layers[i]`` is for layer i. ``KeyValueCache`` is that of attention: room for
+``capacity`` positions is taken once; nothing grows while text is generated. ``StateCache`` is that of recurrence.
 """
+
+from typing import Any
 
 import torch
 
@@ -43,3 +45,16 @@ class KeyValueCache:
         """Forget everything; the room stays taken."""
         for layer in self.layers:
             layer.length = 0
+
+
+class StateCache:
+    """What a recurrent model carries on: for each layer the same few tensors, however long the text is."""
+
+    def __init__(self, layers: int) -> None:
+        self.layers: list[Any] = [None] * layers
+        self.length = 0
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.layers = [None] * len(self.layers)
+        self.length = 0

@@ -6,8 +6,18 @@ attention, on queries or keys (B, T, H, D). ``start`` is the position of the fir
 (0 in training, the length of the cache in decoding).
 """
 
+from typing import Protocol
+
 import torch
 from torch import nn
+
+
+class Positions(Protocol):
+    """What every scheme answers."""
+
+    def add(self, x: torch.Tensor, start: int) -> torch.Tensor: ...
+
+    def turn(self, heads: torch.Tensor, start: int) -> torch.Tensor: ...
 
 
 class LearnedPositions(nn.Module):

@@ -1,15 +1,20 @@
-"""Counting without building: parameters and floating-point operations of a decoder.
+"""Counting on paper: parameters and floating-point operations of a model.
 
-Exact for parameters (tested against the built model). Operations follow Kaplan et al. 2020,
+Decoders by closed forms that need no torch, exact for parameters (tested against the built model); the others are built
+without memory for their numbers and counted (``homespun.models.counting``). Operations follow Kaplan et al. 2020,
 section 2.1, with attention counted: a multiply and an add are two operations, and a training step
 costs three times a forward pass.
 """
 
-from homespun.models.settings import GPTConfig
+from homespun.models.settings import GPTConfig, ModelConfig
 
 
-def matrix_parameters(config: GPTConfig) -> int:
-    """Weights of the block matrices: what a token is multiplied by, the head left out."""
+def matrix_parameters(config: ModelConfig) -> int:
+    """Weights of the block matrices: what a token is multiplied by, embeddings and head left out."""
+    if not isinstance(config, GPTConfig):
+        from homespun.models.counting import count
+
+        return count(config).matrices
     heads = config.heads + 2 * config.count_of_key_value_heads
     attention = config.width * config.width_of_head * (heads + config.heads)
     widening = 2 if config.feedforward == "swiglu" else 1
@@ -21,29 +26,34 @@ def value_width(config: GPTConfig) -> int:
     return config.count_of_key_value_heads * config.width_of_head
 
 
-def parameter_count(config: GPTConfig) -> int:
+def parameter_count(config: ModelConfig) -> int:
     """All trainable parameters."""
+    if not isinstance(config, GPTConfig):
+        from homespun.models.counting import count
+
+        return count(config).parameters
     heads = config.heads + 2 * config.count_of_key_value_heads
     widening = 2 if config.feedforward == "swiglu" else 1
     norm_parameters = 2 if config.normalization == "layer" and config.biases else 1
     biases_in_block = heads * config.width_of_head + config.width + widening * config.hidden_width + config.width
     block = config.biases * biases_in_block + 2 * norm_parameters * config.width
+    if config.query_key_value_biases and not config.biases:
+        block += heads * config.width_of_head
     if config.query_key_norm:
         block += 2 * norm_parameters * config.width_of_head
     embeddings = config.vocabulary_size * config.width * (1 if config.tied_embeddings else 2)
     embeddings += config.value_embeddings * config.vocabulary_size * value_width(config)
     if config.positions == "learned":
         embeddings += config.context * config.width
-    return matrix_parameters(config) + config.layers * block + norm_parameters * config.width + embeddings
+    last_norm = norm_parameters * config.width if config.norm_order == "pre" else 0
+    return matrix_parameters(config) + config.layers * block + last_norm + embeddings
 
 
-def forward_flops_per_token(config: GPTConfig) -> float:
+def forward_flops_per_token(config: ModelConfig) -> float:
     """Floating-point operations of one token's forward pass at full context."""
-    matrices = 2 * (matrix_parameters(config) + config.vocabulary_size * config.width)
-    attention = 2 * 2 * config.layers * config.heads * config.width_of_head * config.context / 2  # causal: half
-    return matrices + attention
+    return 2 * (matrix_parameters(config) + config.vocabulary_size * config.width) + config.mixing_flops_per_token()
 
 
-def training_flops_per_token(config: GPTConfig) -> float:
+def training_flops_per_token(config: ModelConfig) -> float:
     """Forward and backward: three forward passes (Kaplan et al. 2020)."""
     return 3 * forward_flops_per_token(config)

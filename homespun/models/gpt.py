@@ -12,26 +12,24 @@ import math
 import torch
 from torch import nn
 
-from homespun.layers.attention import CausalSelfAttention
-from homespun.layers.block import Block
+from homespun.layers.attention import SelfAttention
+from homespun.layers.block import BLOCKS
 from homespun.layers.cache import KeyValueCache
 from homespun.layers.feedforward import FEEDFORWARDS
 from homespun.layers.normalization import NORMALIZATIONS
 from homespun.layers.positions import LearnedPositions, RotaryPositions
-from homespun.layers.softcap import SoftCap
+from homespun.models.language_model import LanguageModel
 from homespun.models.settings import GPTConfig
 
 GPT2_DEVIATION, GPT2_WIDTH = 0.02, 768
 
 
-class GPT(nn.Module):
+class GPT(LanguageModel[GPTConfig]):
     """Embed tokens, pass them through the blocks, read logits off the last activations."""
 
     def __init__(self, config: GPTConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config, config.logit_softcap)
         normalization = NORMALIZATIONS[config.normalization](config.norm_epsilon, config.biases)
-        self.token_embedding = nn.Embedding(config.vocabulary_size, config.width)
         self.positions = (
             LearnedPositions(config.context, config.width)
             if config.positions == "learned"
@@ -39,51 +37,46 @@ class GPT(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(
-            Block(
+            BLOCKS[config.norm_order](
                 config.width,
-                CausalSelfAttention(
+                SelfAttention(
                     config.width,
                     config.heads,
                     config.count_of_key_value_heads,
                     config.width_of_head,
                     biases=config.biases,
+                    projection_biases=config.query_key_value_biases,
                     head_normalization=normalization if config.query_key_norm else None,
                     dropout=config.dropout,
+                    window=config.window_of_layer(layer),
                 ),
                 FEEDFORWARDS[config.feedforward](config.width, config.hidden_width, biases=config.biases),
                 normalization,
                 config.dropout,
             )
-            for _ in range(config.layers)
+            for layer in range(config.layers)
         )
         self.value_embeddings = nn.ModuleList(
             nn.Embedding(config.vocabulary_size, config.count_of_key_value_heads * config.width_of_head)
             for _ in range(config.value_embeddings)
         )
-        self.final_norm = normalization(config.width)
-        self.head = nn.Linear(config.width, config.vocabulary_size, bias=False)
-        if config.tied_embeddings:
-            self.head.weight = self.token_embedding.weight
-        self.softcap = SoftCap(config.logit_softcap) if config.logit_softcap else nn.Identity()
+        # After the last of the post-norm blocks everything is normalized already.
+        self.final_norm = normalization(config.width) if config.norm_order == "pre" else nn.Identity()
+        self.head = self.make_head()
         initialize(self)
 
-    def hidden(self, tokens: torch.Tensor, cache: KeyValueCache | None = None) -> torch.Tensor:
+    def hidden(
+        self, tokens: torch.Tensor, cache: KeyValueCache | None = None, documents: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Token ids (B, T) -> activations (B, T, C) before the head; a cache continues earlier calls."""
         start = cache.length if cache is not None else 0
         x = self.dropout(self.positions.add(self.token_embedding(tokens), start))
         plain_layers = len(self.blocks) - len(self.value_embeddings)
         for index, block in enumerate(self.blocks):
             added = self.value_embeddings[index - plain_layers](tokens) if index >= plain_layers else None
-            x = block(x, self.positions, start, cache.layers[index] if cache is not None else None, added)
+            layer_cache = cache.layers[index] if cache is not None else None
+            x = block(x, self.positions, start, layer_cache, documents, added)
         return self.final_norm(x)
-
-    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Activations (…, C), all or a part of them -> logits (…, V) for the token after each."""
-        return self.softcap(self.head(hidden))
-
-    def forward(self, tokens: torch.Tensor, cache: KeyValueCache | None = None) -> torch.Tensor:
-        """Token ids (B, T) -> logits (B, T, V) for the token after each."""
-        return self.logits(self.hidden(tokens, cache))
 
     def new_cache(self, batch: int) -> KeyValueCache:
         """An empty cache for ``batch`` sequences of up to ``config.context`` tokens."""

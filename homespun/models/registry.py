@@ -1,17 +1,22 @@
 """The models there are, by name: one line each. ``build_model(config)`` makes one."""
 
 from collections.abc import Callable
+from typing import Any
+
+from torch import nn
 
 from homespun.common.errors import UsageError
 from homespun.models.gpt import GPT
-from homespun.models.settings import GPTConfig
+from homespun.models.lstm import LSTM
+from homespun.models.settings import ModelConfig
 
-MODELS: dict[str, Callable[[GPTConfig], GPT]] = {
+MODELS: dict[str, Callable[[Any], nn.Module]] = {
     "gpt": GPT,
+    "lstm": LSTM,
 }
 
 
-def build_model(config: GPTConfig) -> GPT:
+def build_model(config: ModelConfig) -> Any:
     """The model that ``config.architecture`` names, with freshly initialized weights."""
     if config.architecture not in MODELS:
         raise UsageError(f"unknown model.architecture {config.architecture!r}; known: {', '.join(MODELS)}")

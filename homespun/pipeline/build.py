@@ -23,7 +23,7 @@ from homespun.common.files import read_json, remove_leftovers, write_json
 from homespun.common.progress import Reporter, Silent
 from homespun.corpus.prepare import CorpusManifest, iterate_texts
 from homespun.corpus.sources import scan
-from homespun.pipeline.configuration import Choices, Configuration, load_toml, write_toml
+from homespun.pipeline.configuration import Choices, configure, load_toml, write_toml
 from homespun.pipeline.environment import describe_environment
 from homespun.pipeline.made_with import differences
 from homespun.pipeline.planning import (
@@ -197,9 +197,8 @@ def stoppable(run: RunFolder) -> Iterator[None]:
 def asked_choices(run: RunFolder) -> Choices:
     """What the user set when the run began, over the defaults."""
     record = run.record()
-    defaults = Choices(Configuration(), {})
     asked = {key: tuple(value) if isinstance(value, list) else value for key, value in record["asked"].items()}
-    return Choices(defaults.with_values(asked, "").config, record["origins"])
+    return Choices(configure(asked), record["origins"])
 
 
 @dataclass(frozen=True)
@@ -224,6 +223,7 @@ def prepare_and_plan(run: RunFolder, choices: Choices, dial: Dial | None, clock:
     asked_for_vocabulary = not choices.is_open("tokenizer.vocabulary_size")
     if dial is not None:
         choices = choose_vocabulary(choices, dial.rough_minutes, corpus)
+    choices = with_needed_tokens(choices)
     tokenizer = tokenizer_stage(run, choices.config.tokenizer, asked_for_vocabulary, reporter)
     clock.note(state="tokens")
     if run.plan.exists():  # a continued run never plans anew
@@ -234,6 +234,13 @@ def prepare_and_plan(run: RunFolder, choices: Choices, dial: Dial | None, clock:
     refuse_edited_configuration(run, choices, plan)
     write_toml(run.config, choices.config)
     return Ready(corpus, tokenizer, plan, choices)
+
+
+def with_needed_tokens(choices: Choices) -> Choices:
+    """The same with the special tokens that the model cannot do without."""
+    named = choices.config.tokenizer.special_tokens
+    missing = tuple(name for name in choices.config.model.special_tokens if name not in named)
+    return choices.with_values({"tokenizer.special_tokens": named + missing}, "plan") if missing else choices
 
 
 def refuse_edited_configuration(run: RunFolder, choices: Choices, plan: Plan) -> None:

@@ -1,6 +1,6 @@
 """The configuration of a whole run: one frozen dataclass per room, all of them in one. Imports no torch."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ from homespun.common.configuration import flatten, nest, read_toml, replace_valu
 from homespun.common.files import write_atomic
 from homespun.corpus.settings import CorpusConfig
 from homespun.inference.settings import SamplingConfig
-from homespun.models.settings import GPTConfig
+from homespun.models.settings import GPTConfig, ModelConfig, all_settings, model_settings
 from homespun.tokenizer.settings import TokenizerConfig
 from homespun.training.settings import TrainingConfig
 
@@ -19,9 +19,30 @@ class Configuration:
 
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
-    model: GPTConfig = field(default_factory=GPTConfig)
+    model: ModelConfig = field(default_factory=GPTConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+
+
+ModelOptions = all_settings()
+
+
+@dataclass(frozen=True)
+class Options:
+    """All keys that there are: those of ``Configuration``, and under ``[model]`` the settings of every architecture."""
+
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    model: ModelOptions = field(default_factory=ModelOptions)  # type: ignore[valid-type]
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+
+
+def configure(values: dict[str, Any]) -> Configuration:
+    """These dotted keys set, all others at their defaults; ``model.architecture`` says which others there are."""
+    model = {key.removeprefix("model."): value for key, value in values.items() if key.startswith("model.")}
+    others = {key: value for key, value in values.items() if not key.startswith("model.")}
+    return replace_values(replace(Configuration(), model=model_settings(model)), others)
 
 
 @dataclass(frozen=True)
@@ -49,5 +70,4 @@ def write_toml(path: Path, config: Configuration) -> None:
 
 def load_toml(path: Path) -> Configuration:
     """The configuration in a file; keys that are left out have their defaults."""
-    defaults = Configuration()
-    return replace_values(defaults, read_toml(path, list(flatten(defaults))))
+    return configure(read_toml(path, list(flatten(Options()))))

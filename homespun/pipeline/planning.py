@@ -6,6 +6,7 @@ keys that nobody has set are chosen.
 """
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -15,11 +16,11 @@ import numpy as np
 import torch
 
 from homespun.common.configuration import flatten
-from homespun.common.errors import HomespunError
+from homespun.common.errors import HomespunError, UsageError
 from homespun.corpus.prepare import CorpusManifest
 from homespun.corpus.sources import SourceSize
 from homespun.models.arithmetic import parameter_count
-from homespun.models.settings import GPTConfig
+from homespun.models.settings import GPTConfig, ModelConfig
 from homespun.pipeline.configuration import Choices
 from homespun.pipeline.environment import free_memory_bytes, peak_memory_bytes
 from homespun.tokenizer.tokenizer import Tokenizer
@@ -41,7 +42,7 @@ from homespun.training.device import available_cores
 from homespun.training.dial import Dial
 from homespun.training.estimate import shares_by_layout
 from homespun.training.execution import Execution
-from homespun.training.machine import choose_execution
+from homespun.training.machine import SECONDS_WORTH_COMPILING, Speed, choose_execution, measure_step
 from homespun.training.memory import PROCESS, Fit, fit_memory, needed_bytes
 from homespun.training.settings import TrainingConfig
 from homespun.training.world import world_size_asked
@@ -167,7 +168,8 @@ def make_plan(
         plan = configured_plan(choices, fixed, facts, device)
     else:
         spent += time.monotonic() - began + facts.train_bytes / ENCODED_BYTES_PER_SECOND
-        plan = measured_plan(choices, fixed, dial, facts, device, spent)
+        make = measured_plan if isinstance(choices.config.model, GPTConfig) else plan_of_given_shape
+        plan = make(choices, fixed, dial, facts, device, spent)
     values = {key: value for key, value in (values | plan.values).items() if key not in fixed}
     return replace(
         plan,
@@ -207,16 +209,55 @@ def measured_plan(
         values=values | memory_values(training) | execution_values(execution),
         reasons=reasons(facts, dial),
         expected=expectation_record(best, facts) | memory_record(fit, device),
-        measured={
-            "execution": str(execution),
-            "precision": execution.precision,
-            "threads": execution.threads,
-            "speeds": [asdict(speed) | {"precision": speed.precision} for speed in (*machine.speeds, *speeds)],
-        },
+        measured=measured_record(execution, [*machine.speeds, *speeds]),
         seconds_after_training=after,
         most_steps=best.most_steps,
         ends_early=best.ends_early and "training.steps" not in fixed,
         law_applies=training.optimizer == LAW_OPTIMIZER,
+    )
+
+
+def plan_of_given_shape(
+    choices: Choices, fixed: frozenset[str], dial: Dial, facts: TextFacts, device: torch.device, spent: float
+) -> Plan:
+    """For architectures that have no ladder of shapes and no law of losses: the shape as it is, steps by the dial."""
+    began = time.monotonic()
+    model, training = choices.config.model, choices.config.training
+    if dial.parameters is not None:
+        raise UsageError(f"--size chooses among shapes of gpt only; set the sizes of {model.architecture} yourself")
+    training, fit = fit_into_memory(model, training, fixed, device)
+    tokens_per_step = training.batch_size * model.context
+    long_enough = (dial.minutes or 0.0) * 60 - spent >= SECONDS_WORTH_COMPILING[device.type]
+    asked = float(dial.tokens or 0) or (math.inf if long_enough else 0.0)
+    execution, speeds = choose_execution(model, fit.rows_at_once, training, device, asked)
+    measured = next((speed for speed in speeds if speed.execution == execution), None)
+    speed = measured or measure_step(model, fit.rows_at_once, execution, device, training)
+    spent += time.monotonic() - began
+    validation_seconds = facts.validation_tokens / (3 * speed.tokens_per_second)  # forward only: a third
+    after = SECONDS_OF_SAMPLES_AND_REPORT + validation_seconds
+    tokens = float(dial.tokens or 0)
+    if dial.minutes is not None:
+        refuse_too_little_time(dial.minutes, spent + after)
+        tokens = (dial.minutes * 60 - spent - after) * speed.tokens_per_second
+    steps = training.steps if "training.steps" in fixed else max(1, round(tokens / tokens_per_step))
+    return Plan(
+        minutes=dial.minutes,
+        timed=dial.minutes is not None and "training.steps" not in fixed and training.schedule == "trapezoid",
+        values=learning_values(model, training.optimizer, steps, validations_for(facts, steps, tokens_per_step))
+        | memory_values(training)
+        | execution_values(execution),
+        reasons=reasons(facts, dial),
+        expected={
+            "training_tokens": steps * tokens_per_step,
+            "training_seconds": steps * tokens_per_step / speed.tokens_per_second,
+            "tokens_per_second": speed.tokens_per_second,
+            "parameters": parameter_count(model),
+        }
+        | memory_record(fit, device),
+        measured=measured_record(execution, speeds),
+        seconds_after_training=after,
+        most_steps=sys.maxsize,
+        law_applies=False,
     )
 
 
@@ -238,19 +279,16 @@ def configured_plan(choices: Choices, fixed: frozenset[str], facts: TextFacts, d
     execution = configured_execution(training)
     if execution is None:
         execution, _ = choose_execution(model, fit.rows_at_once, training, device, tokens)
-    loss = expected_loss(LAW, facts, model, tokens)
+    expected: dict[str, float] = {"training_tokens": tokens, "parameters": parameter_count(model)}
+    if isinstance(model, GPTConfig):
+        loss = expected_loss(LAW, facts, model, tokens)
+        expected |= {"validation_bits_per_byte": facts.bits_per_byte(loss), "validation_loss": loss}
     return Plan(
         minutes=None,
         timed=False,
         values=memory_values(training) | execution_values(execution),
         reasons=EXECUTION_REASONS,
-        expected={
-            "validation_bits_per_byte": facts.bits_per_byte(loss),
-            "validation_loss": loss,
-            "training_tokens": tokens,
-            "parameters": parameter_count(model),
-        }
-        | memory_record(fit, device),
+        expected=expected | memory_record(fit, device),
         measured={"execution": str(execution), "precision": execution.precision, "threads": execution.threads},
         seconds_after_training=0.0,
         law_applies=training.optimizer == LAW_OPTIMIZER,
@@ -258,7 +296,7 @@ def configured_plan(choices: Choices, fixed: frozenset[str], facts: TextFacts, d
 
 
 def fit_into_memory(
-    model: GPTConfig, training: TrainingConfig, fixed: frozenset[str], device: torch.device
+    model: ModelConfig, training: TrainingConfig, fixed: frozenset[str], device: torch.device
 ) -> tuple[TrainingConfig, Fit]:
     """The training in parts that fit the free memory, and what it needs then; ``HomespunError`` if none fits."""
     processes = world_size_asked()
@@ -358,21 +396,43 @@ def context_for(facts: TextFacts) -> int:
 
 def chosen_values(best: Expectation, facts: TextFacts, optimizer: str) -> dict[str, Any]:
     """The configuration keys that follow from the best candidate."""
-    validation_steps = facts.validation_tokens / 3 / (best.batch_size * best.model.context)  # forward only: a third
-    affordable = int(SHARE_FOR_VALIDATION * best.steps / max(validation_steps, 1e-9))
-    validations = max(2, min(VALIDATIONS_IN_A_RUN, affordable))
-    passes = best.steps * best.batch_size * best.model.context / facts.train_tokens
-    return {
-        "model.dropout": dropout_for(passes),
+    tokens_per_step = best.batch_size * best.model.context
+    shape = {
+        "model.dropout": dropout_for(best.steps * tokens_per_step / facts.train_tokens),
         "model.width": best.model.width,
         "model.layers": best.model.layers,
         "model.heads": best.model.heads,
         "training.batch_size": best.batch_size,
-        "training.steps": best.steps,
-        "training.learning_rate": learning_rate_for(best.model.width, optimizer),
-        "training.warmup_steps": min(100, max(5, best.steps // 20)),
-        "training.evaluate_every": max(1, best.steps // validations),
-        "training.sample_every": max(1, best.steps // SAMPLES_IN_A_RUN),
+    }
+    validations = validations_for(facts, best.steps, tokens_per_step)
+    return shape | learning_values(best.model, optimizer, best.steps, validations)
+
+
+def validations_for(facts: TextFacts, steps: int, tokens_per_step: int) -> int:
+    """How often the exact loss may be worked out in a run: at least twice, and in a small share of its time."""
+    validation_steps = facts.validation_tokens / 3 / tokens_per_step  # forward only: a third
+    affordable = int(SHARE_FOR_VALIDATION * steps / max(validation_steps, 1e-9))
+    return max(2, min(VALIDATIONS_IN_A_RUN, affordable))
+
+
+def learning_values(model: ModelConfig, optimizer: str, steps: int, validations: int) -> dict[str, Any]:
+    """The keys that follow from the number of steps and the width."""
+    return {
+        "training.steps": steps,
+        "training.learning_rate": learning_rate_for(model.width, optimizer),
+        "training.warmup_steps": min(100, max(5, steps // 20)),
+        "training.evaluate_every": max(1, steps // validations),
+        "training.sample_every": max(1, steps // SAMPLES_IN_A_RUN),
+    }
+
+
+def measured_record(execution: Execution, speeds: list[Speed]) -> dict[str, Any]:
+    """For the plan: how steps are carried out, and what was measured to decide it."""
+    return {
+        "execution": str(execution),
+        "precision": execution.precision,
+        "threads": execution.threads,
+        "speeds": [asdict(speed) | {"precision": speed.precision} for speed in speeds],
     }
 
 
@@ -422,12 +482,13 @@ def plan_lines(plan: Plan) -> list[str]:
         time_and_speed = f" in {seconds:.0f} seconds, {speed:,.0f} tokens/s"
     short = "warning: more memory than is free now"
     other = "" if plan.law_applies else "  (learned from runs with Muon: AdamW ends higher)"
+    bits = expected.get("validation_bits_per_byte")
     early = "the text is short: more passes would only teach it by heart, so this will take less than the time asked"
     return [
         "plan:" if plan.minutes is None else f"plan for {plan.minutes:g} minutes:",
         f"  model      {expected['parameters']:,.0f} parameters, {expected['memory_bytes'] / 1e9:.2f} GB of memory",
         f"  training   {expected['training_tokens']:,.0f} tokens{time_and_speed}",
-        f"  expected   {expected['validation_bits_per_byte']:.2f} bits per byte of text it has not seen{other}",
+        *([f"  expected   {bits:.2f} bits per byte of text it has not seen{other}"] if bits is not None else []),
         *([f"  {early}"] if plan.ends_early else []),
         *([f"  {short}"] if expected["memory_bytes"] > expected.get("memory_bytes_free", math.inf) else []),
         *(f"  {key:<26} {value!s:<10} {plan.reasons.get(key, '')}".rstrip() for key, value in plan.values.items()),

@@ -5,13 +5,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from homespun.batches.next_token import NextTokenBatches
+from torch import nn
+
 from homespun.common.files import explain_os_error
 from homespun.common.progress import Reporter, Stage
-from homespun.inference.engine import Engine
 from homespun.inference.settings import SamplingConfig
-from homespun.inference.stream import stream_text
-from homespun.models.gpt import GPT
+from homespun.inference.writers import Writer
 from homespun.pipeline.run_folder import RunFolder
 from homespun.pipeline.sinks import Sink
 from homespun.tokenizer.tokenizer import Tokenizer
@@ -28,9 +27,10 @@ class Recorder:
     def __init__(
         self,
         run: RunFolder,
-        model: Callable[[], GPT | None],
+        model: Callable[[], nn.Module | None],
+        writer: Writer,
         tokenizer: Tokenizer,
-        batches: NextTokenBatches,
+        windows: int,
         sampling: SamplingConfig,
         prompts: list[str],
         reporter: Reporter,
@@ -39,8 +39,9 @@ class Recorder:
     ) -> None:
         self.run = run
         self.model = model
+        self.writer = writer
         self.tokenizer = tokenizer
-        self.batches = batches
+        self.windows = windows  # rows of one epoch
         self.sampling = sampling
         self.prompts = prompts
         self.reporter = reporter
@@ -110,11 +111,10 @@ class Recorder:
                 self.reporter.warn(f"{explain_os_error(error, 'cannot write')}; training goes on")
             self.lines_lost += 1
 
-    def write(self, model: GPT, prompt: str) -> str:
+    def write(self, model: nn.Module, prompt: str) -> str:
         """What the model writes now."""
         was_training = model.training
-        pieces = stream_text(Engine(model), self.tokenizer, prompt, self.sampling)
-        text = "".join(pieces)
+        text = self.writer(model, self.tokenizer, prompt, self.sampling)
         model.train(was_training)
         return text
 
@@ -122,7 +122,7 @@ class Recorder:
 class Bystander:
     """The observer of every process but the first: it only helps to bring a sharded model together for a sample."""
 
-    def __init__(self, model: Callable[[], GPT | None]) -> None:
+    def __init__(self, model: Callable[[], nn.Module | None]) -> None:
         self.model = model
 
     def trained(self, record: dict[str, Any], state: TrainingState) -> None: ...

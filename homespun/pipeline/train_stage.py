@@ -15,14 +15,14 @@ from typing import Any
 import torch
 
 from homespun.batches.ahead import Ahead
-from homespun.batches.next_token import NextTokenBatches, validation_batches
 from homespun.batches.shards import TokenShards, read_manifest, verify_shards
+from homespun.batches.sources import SOURCES, Asked
 from homespun.common.configuration import flatten, replace_values
 from homespun.common.errors import DamagedFileError, HomespunError
 from homespun.common.files import write_json
 from homespun.common.progress import Reporter
+from homespun.inference.writers import WRITERS
 from homespun.models.arithmetic import matrix_parameters, parameter_count, training_flops_per_token
-from homespun.models.gpt import GPT
 from homespun.models.registry import build_model
 from homespun.pipeline.configuration import Configuration, write_toml
 from homespun.pipeline.environment import available_memory_bytes, peak_memory_bytes
@@ -46,13 +46,14 @@ from homespun.training.execution import Execution, apply_to_model, compile_step,
 from homespun.training.guard import Guard
 from homespun.training.interruption import Interruption
 from homespun.training.loop import TrainingRun, train
-from homespun.training.losses import NextToken, Objective
+from homespun.training.losses import Objective
 from homespun.training.memory import training_memory, validation_rows
 from homespun.training.optimizer import build_optimizer
 from homespun.training.pace import Pace
 from homespun.training.parallel import PARALLEL, check_batch
 from homespun.training.saving import Saver
 from homespun.training.sharding import gathered
+from homespun.training.tasks import TASKS
 from homespun.training.validation import ExactLoss, exact_loss
 from homespun.training.world import World, processes_here
 
@@ -90,11 +91,12 @@ def assemble(
     model = build_model(config.model).to(device)
     write_model_record(run, config, model)
     apply_to_model(model, execution)
-    objective: torch.nn.Module = Objective(model, NextToken())
+    task = TASKS[config.model.task]
+    objective: torch.nn.Module = Objective(model, task)
     if world.size > 1:
         objective = PARALLEL[training.parallel](objective, world, device, training.shard_size)
     # Validation has batches of other shapes, which need not be compiled; but sharded weights meet only in the whole.
-    measured = objective if training.parallel != "replicated" and world.size > 1 else Objective(model, NextToken())
+    measured = objective if training.parallel != "replicated" and world.size > 1 else Objective(model, task)
     if execution.compiled:
         compile_step(objective)
 
@@ -130,8 +132,10 @@ def assemble(
     if world.is_first:
         run.forget_after(state.step, state.total)
 
-    shards = TokenShards(run.tokens, "train")
-    batches = NextTokenBatches(shards, config.model.context, training.batch_size, training.seed, world.rank, world.size)
+    tokenizer = Tokenizer.load(run.tokenizer)
+    asked = Asked(run.tokens, config.model.context, training.batch_size, training.seed, world.rank, world.size,
+                  tokenizer.special_tokens)  # fmt: skip
+    batches = SOURCES[config.model.task].training(asked)
     ahead = Ahead(batches.batch, training.workers)
     stack.callback(ahead.close)
     saver = Saver(
@@ -143,12 +147,12 @@ def assemble(
     recorder: Recorder | Bystander = Bystander(functools.partial(gathered, model, world))
     if world.is_first:
         session = Session(run.path, run.record()["name"], flatten(config), state.step)
-        tokenizer = Tokenizer.load(run.tokenizer)
         recorder = Recorder(
             run,
             functools.partial(gathered, model, world),
+            WRITERS[config.model.task],
             tokenizer,
-            batches,
+            batches.windows,
             config.sampling,
             [first_words(run, tokenizer), ""],  # the first is shown while training
             reporter,
@@ -165,7 +169,7 @@ def assemble(
         device=device,
         state=state,
         world=world,
-        validate=validation(run, config, measured, device, world),
+        validate=validation(run, config, asked, measured, device, world),
         saver=saver,
         restore=restore,
         pace=pace,
@@ -195,16 +199,15 @@ def copy_fits(config: Configuration, device: torch.device, world: World) -> bool
 
 
 def validation(
-    run: RunFolder, config: Configuration, objective: torch.nn.Module, device: torch.device, world: World
+    run: RunFolder, config: Configuration, asked: Asked, objective: torch.nn.Module, device: torch.device, world: World
 ) -> Callable[[str], ExactLoss]:
     """The exact loss over the whole validation split, at a precision."""
-    shards = TokenShards(run.tokens, "validation")
     text_bytes = read_manifest(run.tokens)["splits"]["validation"]["bytes"]
     rows = max(world.size, validation_rows(config.model, config.training))
+    source = SOURCES[config.model.task]
 
     def validate(precision: str) -> ExactLoss:
-        windows = validation_batches(shards, config.model.context, rows)
-        return exact_loss(objective, windows, text_bytes, device, precision, world)
+        return exact_loss(objective, source.validation(replace(asked, rows=rows)), text_bytes, device, precision, world)
 
     return validate
 
@@ -236,7 +239,7 @@ def first_words(run: RunFolder, tokenizer: Tokenizer) -> str:
     return words.strip()
 
 
-def write_model_record(run: RunFolder, config: Configuration, model: GPT) -> None:
+def write_model_record(run: RunFolder, config: Configuration, model: torch.nn.Module) -> None:
     """``model.json``: what the model is made of, for people and the report."""
     write_json(
         run.path / "model.json",
@@ -266,7 +269,7 @@ def conclude(run: RunFolder, config: Configuration, recorder: Recorder, state: T
         "steps": state.step,
         "tokens_seen": state.tokens,
         "steps_skipped": state.skipped,
-        "epochs": state.tokens / (recorder.batches.windows * config.model.context),
+        "epochs": state.step * config.training.batch_size / recorder.windows,
         "seconds_training": round(state.seconds, 1),
         "tokens_per_second": state.tokens / state.seconds,
         "peak_memory_bytes": peak_memory_bytes(),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from homespun.common.errors import UsageError
 from homespun.models.arithmetic import parameter_count, training_flops_per_token
-from homespun.models.settings import GPTConfig
+from homespun.models.settings import ModelConfig
 from homespun.training.memory import Memory, training_memory
 from homespun.training.settings import TrainingConfig
 
@@ -91,7 +91,7 @@ class Estimate:
     layouts: tuple[Layout, ...]
 
 
-def estimate(model: GPTConfig, training: TrainingConfig, cluster: Cluster, tokens: float | None = None) -> Estimate:
+def estimate(model: ModelConfig, training: TrainingConfig, cluster: Cluster, tokens: float | None = None) -> Estimate:
     """The estimate for ``tokens``; None: 20 for each parameter."""
     parameters = parameter_count(model)
     tokens = TOKENS_PER_PARAMETER * parameters if tokens is None else tokens
@@ -111,7 +111,7 @@ def estimate(model: GPTConfig, training: TrainingConfig, cluster: Cluster, token
     )
 
 
-def tokens_per_second(model: GPTConfig, training: TrainingConfig, cluster: Cluster) -> float:
+def tokens_per_second(model: ModelConfig, training: TrainingConfig, cluster: Cluster) -> float:
     """How fast the whole cluster trains."""
     work = training_flops_per_token(model) * (RECOMPUTING if training.recompute else 1.0)
     return cluster.flops_per_second / work
@@ -122,7 +122,7 @@ def shares_by_layout(training: TrainingConfig, gpus: int) -> dict[str, int]:
     return {"replicated": 1, "sharded": gpus, "hybrid": min(training.shard_size, gpus)}
 
 
-def layout(name: str, model: GPTConfig, training: TrainingConfig, cluster: Cluster, shares: int) -> Layout:
+def layout(name: str, model: ModelConfig, training: TrainingConfig, cluster: Cluster, shares: int) -> Layout:
     """Memory of one GPU of ``shares`` that share one copy of the model, and the largest micro-batch that fits."""
     usable = cluster.gpu.memory_gb * 1e9 * USABLE_MEMORY
 

@@ -17,7 +17,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from homespun.layers.attention import use_attention
-from homespun.layers.block import Block
+from homespun.layers.equal_part import EqualPart
+from homespun.layers.recurrent import use_recurrence
 from homespun.training.settings import TrainingConfig
 
 # What compiled steps need besides the compiler: OpenMP, and Python's own headers, which are often a package apart.
@@ -53,9 +54,10 @@ class Execution:
 def apply_to_model(model: nn.Module, execution: Execution) -> None:
     """Kernels and recomputation, in place; before the model is sharded or replicated."""
     use_attention(model, execution.attention)
+    use_recurrence(model, execution.attention)
     if execution.recomputed:
         for module in model.modules():
-            if isinstance(module, Block):
+            if isinstance(module, EqualPart):
                 module.forward = functools.partial(recompute, module.forward)  # type: ignore[method-assign]
 
 

@@ -18,17 +18,26 @@ class Task(Protocol):
 
     def loss(self, model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]: ...
 
+    def example(self, config: Any, rows: int) -> Batch:
+        """A batch of chance numbers, of the form and size of the real ones: for measuring and counting."""
+        ...
+
 
 class NextToken:
     """Cross-entropy of each next token, in nats; logits are made and forgotten a piece at a time."""
 
     def loss(self, model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """``model``: with ``hidden``, ``head`` and a ``config``, as decoders have."""
-        hidden = model.hidden(batch.inputs)  # (B, T, C)
+        """``model``: a ``LanguageModel``."""
+        hidden = model.hidden(batch.inputs, documents=batch.documents)  # (B, T, C)
         total = read_out_cross_entropy(
-            hidden.flatten(0, 1), model.head.weight, batch.targets.flatten(), model.config.logit_softcap
+            hidden.flatten(0, 1), model.head.weight, batch.targets.flatten(), model.logit_softcap
         )
         return total, (batch.targets != IGNORED).sum()
+
+    def example(self, config: Any, rows: int) -> Batch:
+        """Chance tokens (rows, T)."""
+        tokens = torch.randint(0, config.vocabulary_size, (rows, config.context))
+        return Batch(tokens, tokens)
 
 
 class Objective(nn.Module):

@@ -17,23 +17,23 @@ from typing import Any
 import torch
 
 from homespun import __version__
-from homespun.batches.batch import Batch
 from homespun.common.cache import cache_folder
 from homespun.common.errors import HomespunError
 from homespun.common.files import read_json, write_json
 from homespun.layers.attention import ATTENTIONS
 from homespun.models.arithmetic import training_flops_per_token
 from homespun.models.registry import build_model
-from homespun.models.settings import GPTConfig
+from homespun.models.settings import ModelConfig
 from homespun.training.checkpoint import TrainingState
 from homespun.training.device import available_cores, device_name
 from homespun.training.execution import Execution, apply_to_model, compile_step, why_not_compile
 from homespun.training.guard import Guard
 from homespun.training.loop import Stepping, train_step
-from homespun.training.losses import NextToken, Objective
+from homespun.training.losses import Objective
 from homespun.training.optimizer import build_optimizer
 from homespun.training.precision import DTYPES
 from homespun.training.settings import TrainingConfig
+from homespun.training.tasks import TASKS
 
 MEASURED_STEPS = 3
 LONG_ENOUGH = 2.0  # seconds: a step that takes so long needs no median
@@ -68,15 +68,15 @@ def synchronize(device: torch.device) -> None:
 
 
 def trial_steps(
-    config: GPTConfig, rows: int, execution: Execution, device: torch.device, training: TrainingConfig
+    config: ModelConfig, rows: int, execution: Execution, device: torch.device, training: TrainingConfig
 ) -> Stepping:
     """Steps over random tokens, carried out as those of a real run."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = build_model(config).to(device)
-        tokens = torch.randint(0, config.vocabulary_size, (rows, config.context), device=device)
+        batch = TASKS[config.task].example(config, rows).to(device)
     apply_to_model(model, execution)
-    objective = Objective(model, NextToken())
+    objective = Objective(model, TASKS[config.task])
     training = replace(training, batch_size=rows, micro_batch_size=0, precision=execution.precision)  # pyrefly: ignore
     if execution.compiled:
         compile_step(objective)
@@ -85,7 +85,7 @@ def trial_steps(
         objective=objective,
         optimizer=build_optimizer(model, training),
         guard=Guard(training.outlier_factor, device),
-        batch=lambda _: Batch(tokens, tokens),
+        batch=lambda _: batch,
         config=training,
         device=device,
         state=TrainingState(0, 1, 0, 0.0, execution),
@@ -93,7 +93,7 @@ def trial_steps(
 
 
 def measure_step(
-    config: GPTConfig,
+    config: ModelConfig,
     rows: int,
     execution: Execution,
     device: torch.device,
@@ -132,7 +132,7 @@ def candidates(training: TrainingConfig, threads: int, device: torch.device) -> 
 
 
 def choose_execution(
-    config: GPTConfig, rows: int, training: TrainingConfig, device: torch.device, tokens: float
+    config: ModelConfig, rows: int, training: TrainingConfig, device: torch.device, tokens: float
 ) -> tuple[Execution, list[Speed]]:
     """The fastest execution of this model's steps, and what was measured to find it (nothing if it is remembered).
 
@@ -177,7 +177,7 @@ def fastest(speeds: list[Speed]) -> Speed:
 class Memory:
     """Speeds that earlier runs have measured of the same steps on the same machine, kept in the cache folder."""
 
-    def __init__(self, config: GPTConfig, rows: int, training: TrainingConfig, device: torch.device) -> None:
+    def __init__(self, config: ModelConfig, rows: int, training: TrainingConfig, device: torch.device) -> None:
         steps = {
             "model": asdict(config) | {"dropout": config.dropout > 0}, "rows": rows, "optimizer": training.optimizer,
             "machine": [device_name(device), available_cores(), torch.__version__, __version__],

@@ -2,7 +2,8 @@
 
 Counted without building anything: what is held of weights and optimizer, what autograd keeps of each token, what
 the loss and the update take for a moment. All of it is added up although not quite all is held at one time.
-``benchmarks/memory.py`` measures how near that is, tests count the tensors one by one. Imports no torch.
+``benchmarks/memory.py`` measures how near that is, tests count the tensors one by one. Imports no torch, unless it is
+asked about an architecture other than a decoder: that one is traced (``homespun.training.tracing``).
 
 Bytes everywhere; eager steps (compiled ones keep less).
 """
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 from homespun.common.errors import HomespunError
 from homespun.layers.query_blocks import pairs_worked_out, query_blocks
 from homespun.models.arithmetic import matrix_parameters, parameter_count, value_width
-from homespun.models.settings import GPTConfig
+from homespun.models.settings import GPTConfig, ModelConfig
 from homespun.training.settings import TrainingConfig
 
 FULL, HALF = 4, 2  # bytes of a number
@@ -52,7 +53,7 @@ class Memory:
 
 
 def training_memory(
-    model: GPTConfig, training: TrainingConfig, rows: int, shares: int = 1, snapshot: bool = False, gpu: bool = False
+    model: ModelConfig, training: TrainingConfig, rows: int, shares: int = 1, snapshot: bool = False, gpu: bool = False
 ) -> Memory:
     """``rows`` windows of ``model.context`` tokens at once, in one process of ``shares`` that share one model.
 
@@ -97,13 +98,17 @@ def number_bytes(training: TrainingConfig) -> int:
     return FULL if training.precision == "fp32" else HALF
 
 
-def activation_bytes(model: GPTConfig, training: TrainingConfig) -> int:
+def activation_bytes(model: ModelConfig, training: TrainingConfig) -> float:
     """Kept of each token until its gradient is there, in all layers (Korthikanti et al. 2022, section 4)."""
     return sum(kept_tensors(model, training))
 
 
-def kept_tensors(model: GPTConfig, training: TrainingConfig) -> list[int]:
+def kept_tensors(model: ModelConfig, training: TrainingConfig) -> list[float]:
     """Bytes for each token of every tensor that a step keeps until the gradient is there."""
+    if not isinstance(model, GPTConfig):
+        from homespun.training.tracing import kept_by_step
+
+        return kept_by_step(model, training)
     ends = [FULL * model.width] * ((2 if model.normalization == "rms" else 1) + (1 if model.dropout else 0))
     if training.recompute:
         return ends + [FULL * model.width] * model.layers + recomputed_tensors(model, training)
@@ -151,25 +156,25 @@ def block_tensors(model: GPTConfig, training: TrainingConfig, with_values: bool)
     return kept + ([2 * hidden, hidden, hidden] if model.feedforward == "swiglu" else [hidden, hidden])
 
 
-def in_heap(tensors: list[int], tokens: int) -> int:
+def in_heap(tensors: list[float], tokens: int) -> float:
     """Bytes of those tensors, given for each token, that come from the heap of the C library."""
     return sum(tokens * tensor for tensor in tensors if tokens * tensor < LARGE_BLOCK)
 
 
-def hole_bytes(model: GPTConfig, training: TrainingConfig, tokens: int, others: float) -> float:
+def hole_bytes(model: ModelConfig, training: TrainingConfig, tokens: int, others: float) -> float:
     """What the C library's heap holds beyond the tensors in it; both shares are measured (``benchmarks/memory.py``).
 
     glibc gives back at once only blocks of 32 MiB and more. Below, a freed block is a hole, and often a few bytes too
     small for the next tensor of its size, which must be aligned. A recomputed block's tensors come and go three
     times, with their gradients between; it takes the room of ``others``, which are gone by then, first.
     """
-    if training.recompute:
+    if training.recompute and isinstance(model, GPTConfig):
         block = recomputed_tensors(model, training)
         return max(0.0, tokens * (RECOMPUTED_BLOCK - 1) * sum(block) - others)
     return HOLES * in_heap(kept_tensors(model, training), tokens)
 
 
-def loss_bytes(model: GPTConfig, number: int, tokens: int) -> float:
+def loss_bytes(model: ModelConfig, number: int, tokens: int) -> float:
     """Of the loss, worked out piece by piece: a piece of logits, the gradients of the head and of what goes into it."""
     piece = min(tokens * model.vocabulary_size, max(LOGITS_AT_ONCE, model.vocabulary_size))
     # Logits, their logarithms, those of the piece before if there was one; in bf16 also what is cast, before and after.
@@ -180,33 +185,48 @@ def loss_bytes(model: GPTConfig, number: int, tokens: int) -> float:
     return logits + head + FULL * tokens * model.width
 
 
-def validation_rows(model: GPTConfig, training: TrainingConfig) -> int:
+def validation_rows(model: ModelConfig, training: TrainingConfig) -> int:
     """Windows in one forward pass of the exact validation, in each process: no more than training takes at once."""
     rows = max(1, VALIDATION_TOKENS_AT_ONCE // model.context)
     return min(rows, training.micro_batch_size or rows)
 
 
-def validation_bytes(model: GPTConfig, training: TrainingConfig) -> float:
+def validation_bytes(model: ModelConfig, training: TrainingConfig) -> float:
     """Of a forward pass in fp32 that keeps nothing: the widest block, or a piece of logits as in training."""
     tokens = model.context * validation_rows(model, training)
-    widths = 4 * model.width + (4 if model.feedforward == "swiglu" else 2) * model.hidden_width
-    block = max(end - begin for begin, end in query_blocks(model.context))  # of one block of queries at a time
-    weights = 2 * model.heads * block if training.attention == "explicit" else 0
     numbers = tokens * model.vocabulary_size
     piece = min(numbers, max(LOGITS_AT_ONCE, model.vocabulary_size))
     logits = piece * (3 if piece < numbers else 2)
-    return FULL * max(tokens * (widths + weights), logits + 2 * tokens * model.width)
+    return FULL * max(tokens * widest_moment(model, training), logits + 2 * tokens * model.width)
 
 
-def muon_bytes(model: GPTConfig, number: int, shares: int) -> tuple[float, float]:
+def widest_moment(model: ModelConfig, training: TrainingConfig) -> float:
+    """Numbers for each token that one block of a forward pass holds at one time."""
+    if not isinstance(model, GPTConfig):
+        return sum(kept_tensors(model, training)) / FULL / model.layers
+    widths = 4 * model.width + (4 if model.feedforward == "swiglu" else 2) * model.hidden_width
+    block = max(end - begin for begin, end in query_blocks(model.context))  # of one block of queries at a time
+    return widths + (2 * model.heads * block if training.attention == "explicit" else 0)
+
+
+def muon_bytes(model: ModelConfig, number: int, shares: int) -> tuple[float, float]:
     """Of Muon's update: gradients that may be taken back and steps; the largest stack of matrices of one shape.
 
     The feed-forward layers' matrices go through the polynomial together: in fp32, then twice and with two products of
     the matrix with itself in the type of the products (``homespun.training.muon``).
     """
-    stack = model.layers * model.width * model.hidden_width * (3 if model.feedforward == "swiglu" else 2)
-    narrow, wide = sorted((model.width, model.hidden_width))
+    stack, (narrow, wide) = largest_stack(model)
     return FULL * matrix_parameters(model) * (1 / shares + 1), stack * (FULL + number * (2 + 2 * narrow / wide))
+
+
+def largest_stack(model: ModelConfig) -> tuple[int, tuple[int, int]]:
+    """Numbers in all matrices of the shape that most have, and that shape, the shorter side first."""
+    if not isinstance(model, GPTConfig):
+        from homespun.models.counting import count
+
+        return count(model).largest_stack, count(model).stacked_shape
+    narrow, wide = sorted((model.width, model.hidden_width))
+    return model.layers * narrow * wide * (3 if model.feedforward == "swiglu" else 2), (narrow, wide)
 
 
 @dataclass(frozen=True)
@@ -219,7 +239,7 @@ class Fit:
 
 
 def fit_memory(
-    model: GPTConfig,
+    model: ModelConfig,
     training: TrainingConfig,
     rows: int,
     available: float,
@@ -245,13 +265,13 @@ def fit_memory(
     raise HomespunError(too_large(model, min(tried, key=lambda fit: fit.needed), available, fixed))
 
 
-def largest_part(model: GPTConfig, training: TrainingConfig, rows: int, available: float) -> int:
+def largest_part(model: ModelConfig, training: TrainingConfig, rows: int, available: float) -> int:
     """The largest divisor of ``rows`` that fits as configured; 0: not even one row does."""
     return next((part for part in divisors(rows) if needed_bytes(model, training, rows, part) <= available), 0)
 
 
 def needed_bytes(
-    model: GPTConfig, training: TrainingConfig, rows: int, part: int, shares: int = 1, gpu: bool = False
+    model: ModelConfig, training: TrainingConfig, rows: int, part: int, shares: int = 1, gpu: bool = False
 ) -> float:
     """Of all tensors of one process that has ``rows`` windows in a step, ``part`` of them at once.
 
@@ -269,7 +289,7 @@ def divisors(number: int) -> list[int]:
     return sorted({*small, *(number // part for part in small)}, reverse=True)
 
 
-def too_large(model: GPTConfig, least: Fit, available: float, fixed: frozenset[str]) -> str:
+def too_large(model: ModelConfig, least: Fit, available: float, fixed: frozenset[str]) -> str:
     """One line: what is needed, what there is, what to change."""
     changes = [f"take a smaller model than {model.width} x {model.layers}", "a shorter model.context"]
     if "training.recompute" in fixed and not least.recompute:

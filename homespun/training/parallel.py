@@ -17,7 +17,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from homespun.common.errors import UsageError
-from homespun.layers.block import Block
+from homespun.layers.equal_part import EqualPart
 from homespun.training.world import World
 
 
@@ -48,7 +48,7 @@ def shard_within(objective: nn.Module, world: World, device: torch.device, shard
 def shard_over(objective: nn.Module, mesh: DeviceMesh) -> nn.Module:
     """Each block is gathered by itself, then what is left: embeddings, last normalization, head."""
     for module in objective.modules():
-        if isinstance(module, Block):
+        if isinstance(module, EqualPart):
             fully_shard(module, mesh=mesh)
     fully_shard(objective, mesh=mesh)
     return objective

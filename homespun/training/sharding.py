@@ -5,9 +5,9 @@ read it; these two functions are the way in and out. Without several processes t
 """
 
 import torch
+from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from homespun.models.gpt import GPT
 from homespun.models.registry import build_model
 from homespun.training.world import World
 
@@ -27,7 +27,7 @@ def placed_like(tensor: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def gathered(model: GPT, world: World) -> GPT | None:
+def gathered(model: nn.Module, world: World) -> nn.Module | None:
     """A model that this process can use by itself: the same, or where it is sharded a whole copy for the first process.
 
     Every process must ask for it; the others get None.

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homespun.layers.attention import ATTENTIONS, CausalSelfAttention, attend, use_attention
+from homespun.layers.attention import ATTENTIONS, SelfAttention, attend, use_attention
 from homespun.layers.cache import KeyValueCache, LayerCache
 from homespun.layers.normalization import NORMALIZATIONS
 from homespun.layers.positions import RotaryPositions
@@ -86,7 +86,7 @@ def test_attention_in_bfloat16_stays_near(name: str) -> None:
 
 
 def test_attention_is_exchanged_on_every_layer() -> None:
-    layers = [CausalSelfAttention(16, 2, 2, 8, biases=False, head_normalization=None, dropout=0.0) for _ in range(2)]
+    layers = [SelfAttention(16, 2, 2, 8, biases=False, head_normalization=None, dropout=0.0) for _ in range(2)]
     model = torch.nn.Sequential(torch.nn.Linear(4, 4), *layers)
     assert [layer.attend for layer in layers] == [attend, attend]
     use_attention(model, "explicit")
@@ -107,7 +107,7 @@ def test_dropped_weights_leave_the_mean(name: str) -> None:
 
 def test_added_values_come_on_top_of_the_values() -> None:
     torch.manual_seed(1)
-    module = CausalSelfAttention(24, 4, 2, 8, biases=False, head_normalization=None, dropout=0.0)
+    module = SelfAttention(24, 4, 2, 8, biases=False, head_normalization=None, dropout=0.0)
     positions, x, added = RotaryPositions(16, 8, 10_000.0), torch.randn(2, 5, 24), torch.randn(2, 5, 16)
     without = module(x, positions, 0, None)
     # Attention is linear in the values: with no values of its own, only what was added passes through.
@@ -126,7 +126,7 @@ def test_the_module_is_the_formula_in_order(key_value_heads: int, biases: bool) 
     torch.manual_seed(3)
     width, heads, head_width = 24, 4, 8
     normalization = NORMALIZATIONS["rms"](1e-6, False)
-    module = CausalSelfAttention(
+    module = SelfAttention(
         width, heads, key_value_heads, head_width, biases=biases, head_normalization=normalization, dropout=0.0
     )
     positions = RotaryPositions(16, head_width, 10_000.0)
@@ -148,7 +148,7 @@ def test_the_module_is_the_formula_in_order(key_value_heads: int, biases: bool) 
 
 def test_dropout_acts_in_training_only() -> None:
     torch.manual_seed(0)
-    module = CausalSelfAttention(16, 2, 2, 8, biases=False, head_normalization=None, dropout=0.5)
+    module = SelfAttention(16, 2, 2, 8, biases=False, head_normalization=None, dropout=0.5)
     positions, x = RotaryPositions(16, 8, 10_000.0), torch.randn(1, 12, 16)
     module.train()
     assert not torch.equal(module(x, positions, 0, None), module(x, positions, 0, None))

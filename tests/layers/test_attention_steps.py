@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from homespun.layers.attention import CausalSelfAttention
+from homespun.layers import attention
 from homespun.layers.attention_steps import (
     CausalAttention,
     GroupedQueryAttention,
@@ -83,7 +83,7 @@ def test_step_6_with_a_key_for_each_query_is_step_5() -> None:
 @pytest.mark.parametrize("key_value_heads", [1, 2, 6])
 def test_the_last_step_is_what_models_use(key_value_heads: int) -> None:
     step = GroupedQueryAttention(12, 6, key_value_heads)
-    layer = CausalSelfAttention(12, 6, key_value_heads, 2, biases=False, head_normalization=None, dropout=0.0)
+    layer = attention.SelfAttention(12, 6, key_value_heads, 2, biases=False, head_normalization=None, dropout=0.0)
     with torch.no_grad():
         layer.query_key_value.weight.copy_(torch.cat([step.query.weight, step.key.weight, step.value.weight]))
         layer.output.weight.copy_(step.output.weight)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homespun.layers.attention import CausalSelfAttention
+from homespun.layers.attention import SelfAttention
 from homespun.layers.feedforward import FEEDFORWARDS
 from homespun.layers.normalization import NORMALIZATIONS, RMSNorm
 from homespun.layers.positions import LearnedPositions, RotaryPositions
@@ -126,7 +126,7 @@ def test_soft_cap_is_the_formula_and_keeps_small_logits() -> None:
 @pytest.mark.parametrize("name", sorted(FEEDFORWARDS))
 def test_declared_matrices_are_there_and_split_into_all_their_rows(name: str) -> None:
     normalization = NORMALIZATIONS["rms"](1e-6, False)
-    attention = CausalSelfAttention(24, 4, 2, 10, biases=True, head_normalization=normalization, dropout=0.0)
+    attention = SelfAttention(24, 4, 2, 10, biases=True, head_normalization=normalization, dropout=0.0)
     for layer in (attention, FEEDFORWARDS[name](24, 56, biases=True)):
         declared = {name: sum(rows) for name, rows in layer.matrices.items()}
         assert declared == {name: p.shape[0] for name, p in layer.named_parameters() if p.dim() == 2}

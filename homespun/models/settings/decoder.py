@@ -1,23 +1,17 @@
-"""The shape of a decoder, as a frozen dataclass: what a user can write under ``[model]``.
-
-Beside the model but without torch, so that the command line can read it in milliseconds.
-"""
+"""The shape of a decoder-only transformer: what a user can write under ``[model]`` for ``architecture = "gpt"``."""
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args, get_type_hints
+from typing import Literal
 
 from homespun.common.errors import UsageError
+from homespun.models.settings.base import ModelConfig
 
 
 @dataclass(frozen=True)
-class GPTConfig:
+class GPTConfig(ModelConfig):
     """The parts and sizes of one decoder-only transformer; the defaults have Qwen3's shape."""
 
     architecture: Literal["gpt"] = field(default="gpt", metadata={"help": "which model of the registry"})
-    vocabulary_size: int = field(default=4096, metadata={"help": "tokens the model knows; follows the tokenizer"})
-    context: int = field(default=256, metadata={"help": "tokens it can look back on"})
-    layers: int = field(default=4, metadata={"help": "decoder blocks"})
-    width: int = field(default=256, metadata={"help": "channels of the residual stream"})
     heads: int = field(default=4, metadata={"help": "query heads"})
     key_value_heads: int = field(default=0, metadata={"help": "key-value heads (0: as many as query heads)"})
     head_width: int = field(default=0, metadata={"help": "channels of one head (0: width / heads)"})
@@ -27,12 +21,21 @@ class GPTConfig:
     )
     positions: Literal["rotary", "learned"] = field(default="rotary", metadata={"help": "how positions are told"})
     normalization: Literal["rms", "layer"] = field(default="rms", metadata={"help": "RMSNorm or LayerNorm"})
+    norm_order: Literal["pre", "post"] = field(
+        default="pre", metadata={"help": "normalize before a layer, or after it is added (GPT-1, BERT)"}
+    )
     feedforward: Literal["swiglu", "gelu", "relu2"] = field(
         default="swiglu", metadata={"help": "SwiGLU, GELU or squared ReLU"}
     )
     biases: bool = field(default=False, metadata={"help": "biases in linear layers and LayerNorm"})
+    query_key_value_biases: bool = field(
+        default=False, metadata={"help": "biases of queries, keys and values alone (Qwen2)"}
+    )
     query_key_norm: bool = field(default=True, metadata={"help": "normalize queries and keys (Qwen3)"})
-    tied_embeddings: bool = field(default=True, metadata={"help": "the output head is the token embedding"})
+    window: int = field(default=0, metadata={"help": "tokens a banded layer looks back on, itself among them (0: all)"})
+    window_every: int = field(
+        default=1, metadata={"help": "every how manyth layer is banded (1: all, Mistral; 2: every second, GPT-3)"}
+    )
     value_embeddings: int = field(
         default=0, metadata={"help": "last layers that add an embedding of the token to their values"}
     )
@@ -41,44 +44,25 @@ class GPTConfig:
         default=False, metadata={"help": "projections back to the residual stream start at zero"}
     )
     rotary_base: float = field(default=10_000.0, metadata={"help": "slowest rotary wavelength / 2 pi"})
-    norm_epsilon: float = field(default=1e-6, metadata={"help": "added inside normalizations"})
-    dropout: float = field(default=0.0, metadata={"help": "share of activations dropped in training"})
 
     def __post_init__(self) -> None:
-        for key, kind in get_type_hints(GPTConfig).items():
-            known = get_args(kind)  # of a Literal; nothing for other types
-            if known and getattr(self, key) not in known:
-                raise UsageError(f"model.{key} is {getattr(self, key)!r}; choose one of {', '.join(known)}")
-        for key in ("vocabulary_size", "context", "layers", "width", "heads"):
-            if getattr(self, key) < 1:
-                raise UsageError(f"model.{key} is {getattr(self, key)}; it must be at least 1")
-        for key in (
-            "key_value_heads",
-            "head_width",
-            "feedforward_width",
-            "norm_epsilon",
-            "value_embeddings",
-            "logit_softcap",
-        ):
-            if not getattr(self, key) >= 0:
-                raise UsageError(f"model.{key} is {getattr(self, key)}; it must be at least 0")
+        super().__post_init__()
+        self.check_at_least(1, "heads", "window_every")
+        self.check_at_least(
+            0, "key_value_heads", "head_width", "feedforward_width", "window", "value_embeddings", "logit_softcap"
+        )
         if self.value_embeddings > self.layers:
             raise UsageError(
                 f"model.value_embeddings is {self.value_embeddings}; there are only {self.layers} model.layers"
             )
         if not 0 < self.rotary_base < float("inf"):
             raise UsageError(f"model.rotary_base is {self.rotary_base}; it must be above 0")
-        if not self.head_width and self.width % self.heads:
-            raise UsageError(
-                f"model.width {self.width} does not divide into model.heads {self.heads}; "
-                "change one of them or set model.head_width"
-            )
+        if not self.head_width:
+            self.check_divides("heads", "width", "change one of them or set model.head_width")
         if self.heads % (self.key_value_heads or self.heads):
             raise UsageError(f"model.key_value_heads {self.key_value_heads} does not divide model.heads {self.heads}")
         if self.positions == "rotary" and self.width_of_head % 2:
             raise UsageError(f"rotary positions turn pairs of channels: a head of {self.width_of_head} is odd")
-        if not 0 <= self.dropout < 1:
-            raise UsageError(f"model.dropout is {self.dropout}; it must be at least 0 and below 1")
 
     @property
     def width_of_head(self) -> int:
@@ -96,3 +80,22 @@ class GPTConfig:
         if self.feedforward_width:
             return self.feedforward_width
         return -(-8 * self.width // 3 // 32) * 32 if self.feedforward == "swiglu" else 4 * self.width
+
+    def mixing_flops_per_token(self) -> float:
+        """Scores and weighted values of the positions that it sees, in the mean over a window."""
+        seen = sum(mean_seen(self.context, self.window_of_layer(layer)) for layer in range(self.layers))
+        return 2 * 2 * self.heads * self.width_of_head * seen
+
+    def window_of_layer(self, layer: int) -> int:
+        """How many tokens this layer (from 0) looks back on, itself among them; 0: all.
+
+        GPT-3 alternates dense and locally banded layers (Brown et al. 2020, section 2.1): the first is dense.
+        """
+        return self.window if (layer + 1) % self.window_every == 0 else 0
+
+
+def mean_seen(context: int, window: int) -> float:
+    """Positions that a causal layer looks at, in the mean over ``context`` positions: half of all, or the window."""
+    if not 0 < window < context:
+        return context / 2
+    return window - window * window / (2 * context)

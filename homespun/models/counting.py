@@ -1,0 +1,42 @@
+"""The parameters of any model, counted by building it without memory for its numbers (PyTorch's meta device).
+
+``homespun.models.arithmetic`` has closed forms for decoders, which need no torch; all others are counted here.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+
+from homespun.models.registry import build_model
+from homespun.models.settings import ModelConfig
+
+
+@dataclass(frozen=True)
+class Count:
+    """``parameters`` in all; ``matrices``: of those that a token is multiplied by, embeddings and head left out.
+
+    ``largest_stack``: numbers in all matrices of the shape that has most, and that shape.
+    """
+
+    parameters: int
+    matrices: int
+    largest_stack: int
+    stacked_shape: tuple[int, int]
+
+
+@cache
+def count(config: ModelConfig) -> Count:
+    """Of the model that ``config`` describes."""
+    with torch.device("meta"):
+        model = build_model(config)
+    shapes: Counter[tuple[int, int]] = Counter()
+    for module in model.modules():
+        for name, parts in getattr(module, "matrices", {}).items():
+            columns = module.get_parameter(name)[0].numel()
+            shapes.update((min(rows, columns), max(rows, columns)) for rows in parts)
+    stacks = {shape: number * shape[0] * shape[1] for shape, number in shapes.items()} or {(1, 1): 0}
+    largest = max(stacks, key=lambda shape: stacks[shape])
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return Count(parameters, sum(stacks.values()), stacks[largest], largest)

@@ -1,0 +1,58 @@
+"""What a user can write under ``[model]``: one frozen dataclass for each architecture. Imports no torch.
+
+Beside the models but without them, so that the command line can read it in milliseconds.
+"""
+
+from dataclasses import Field, field, fields, make_dataclass
+from typing import Any, Literal, get_type_hints
+
+from homespun.common.errors import UsageError
+from homespun.models.settings.base import ModelConfig, literals
+from homespun.models.settings.decoder import GPTConfig
+from homespun.models.settings.recurrent import LSTMConfig
+
+SETTINGS: dict[str, type[ModelConfig]] = {
+    "gpt": GPTConfig,
+    "lstm": LSTMConfig,
+}
+DEFAULT_ARCHITECTURE = "gpt"
+
+__all__ = [
+    "DEFAULT_ARCHITECTURE",
+    "SETTINGS",
+    "GPTConfig",
+    "LSTMConfig",
+    "ModelConfig",
+    "all_settings",
+    "model_settings",
+]
+
+
+def model_settings(values: dict[str, Any]) -> ModelConfig:
+    """The settings of the architecture that ``values`` name; ``UsageError`` for one, or for a setting, not known."""
+    architecture = values.get("architecture", DEFAULT_ARCHITECTURE)
+    if architecture not in SETTINGS:
+        raise UsageError(f"unknown model.architecture {architecture!r}; known: {', '.join(SETTINGS)}")
+    kind = SETTINGS[architecture]
+    known = [item.name for item in fields(kind)]
+    for name in values:
+        if name not in known:
+            raise UsageError(f"model.{name} is no setting of {architecture}, which has {', '.join(known)}")
+    return kind(**values)
+
+
+def all_settings() -> type:
+    """A dataclass with every setting of every architecture, for the command line; the first one's words and default.
+
+    It checks nothing: ``model_settings`` does, when it is known which architecture is meant.
+    """
+    found: dict[str, tuple[Any, Field]] = {}
+    words: dict[str, tuple[Any, ...]] = {"architecture": tuple(SETTINGS)}
+    for kind in SETTINGS.values():
+        hints = get_type_hints(kind)
+        for item in fields(kind):
+            found.setdefault(item.name, (hints[item.name], field(default=item.default, metadata=item.metadata)))
+        for name, choices in literals(kind).items():
+            words[name] = tuple(dict.fromkeys((*words.get(name, ()), *choices)))
+    listed = [(name, Literal[words[name]] if name in words else kind, item) for name, (kind, item) in found.items()]
+    return make_dataclass("ModelOptions", listed, frozen=True)

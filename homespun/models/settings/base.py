@@ -1,0 +1,65 @@
+"""What the settings of every architecture have in common, and the checks of a single value."""
+
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any, ClassVar, get_args, get_type_hints
+
+from homespun.common.errors import UsageError
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The sizes that every model of text has. Subclasses say which architecture they are of, and add their own.
+
+    ``task``: what the model learns from (``homespun.training.tasks``). ``endless``: it carries a state of fixed size
+    through the text, so ``context`` is only the length of a training window, not a limit of what it can be given.
+    ``special_tokens``: names of tokens that it needs besides those that every tokenizer has.
+    """
+
+    task: ClassVar[str] = "next_token"
+    endless: ClassVar[bool] = False
+    special_tokens: ClassVar[tuple[str, ...]] = ()
+
+    architecture: str = field(default="", metadata={"help": "which model of the registry"})
+    vocabulary_size: int = field(default=4096, metadata={"help": "tokens the model knows; follows the tokenizer"})
+    context: int = field(default=256, metadata={"help": "tokens of one window: what it can look back on"})
+    layers: int = field(default=4, metadata={"help": "equal blocks on top of each other"})
+    width: int = field(default=256, metadata={"help": "channels of the residual stream"})
+    tied_embeddings: bool = field(default=True, metadata={"help": "the output head is the token embedding"})
+    norm_epsilon: float = field(default=1e-6, metadata={"help": "added inside normalizations"})
+    dropout: float = field(default=0.0, metadata={"help": "share of activations dropped in training"})
+
+    def __post_init__(self) -> None:
+        for name, known in literals(type(self)).items():
+            value = getattr(self, name)
+            if value not in known:
+                raise UsageError(f"model.{name} is {value!r}; choose one of {', '.join(map(str, known))}")
+        self.check_at_least(1, "vocabulary_size", "context", "layers", "width")
+        self.check_at_least(0, "norm_epsilon")
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"model.dropout is {self.dropout}; it must be at least 0 and below 1")
+
+    def mixing_flops_per_token(self) -> float:
+        """Operations of one token's forward pass besides its products with weights: attention, or its like."""
+        return 0.0
+
+    def check_at_least(self, least: int, *names: str) -> None:
+        """``UsageError`` for the first of these settings that is smaller, or no number."""
+        for name in names:
+            if not getattr(self, name) >= least:
+                raise UsageError(f"model.{name} is {getattr(self, name)}; it must be at least {least}")
+
+    def check_divides(self, part: str, whole: str, hint: str = "change one of them") -> None:
+        """``UsageError`` unless the setting ``part`` divides the setting ``whole``."""
+        if getattr(self, whole) % getattr(self, part):
+            raise UsageError(
+                f"model.{whole} {getattr(self, whole)} does not divide into model.{part} {getattr(self, part)}; {hint}"
+            )
+
+
+@cache
+def literals(kind: type[ModelConfig]) -> dict[str, tuple[Any, ...]]:
+    """The settings that are a choice among a few words, with these words."""
+    hints = get_type_hints(kind)
+    found = {item.name: get_args(hints[item.name]) for item in fields(kind)}
+    return {name: words for name, words in found.items() if words}

@@ -1,0 +1,16 @@
+"""The shapes of recurrent language models: what a user can write under ``[model]`` for ``lstm``."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from homespun.models.settings.base import ModelConfig
+
+
+@dataclass(frozen=True)
+class LSTMConfig(ModelConfig):
+    """Layers of long short-term memory on top of each other."""
+
+    endless: ClassVar[bool] = True
+
+    architecture: Literal["lstm"] = field(default="lstm", metadata={"help": "which model of the registry"})
+    layers: int = field(default=2, metadata={"help": "recurrent layers"})
