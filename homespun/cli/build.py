@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from homespun.cli.configuration import ConfigFile, ConfigurationOptions, choices_of
+from homespun.cli.configuration import ConfigFile, ConfigurationOptions, Preset, choices_of
 from homespun.cli.terminal import choose_reporter
 from homespun.common.errors import UsageError
 from homespun.pipeline.configuration import Options
@@ -24,6 +24,7 @@ def build(
         bool, Parameter(negative=(), help="continue the run in --out if there is one; else begin it")
     ] = False,
     json_output: Annotated[bool, Parameter(name="--json", negative=(), help="print the result for programs")] = False,
+    preset: Preset = None,
     config_file: ConfigFile = None,
     config: ConfigurationOptions = Options(),
 ) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from homespun.cli.configuration import ConfigFile, ConfigurationOptions, choices_of
+from homespun.cli.configuration import ConfigFile, ConfigurationOptions, Preset, choices_of
 from homespun.common.configuration import flatten
 from homespun.common.files import read_json
 from homespun.pipeline.configuration import Choices, Configuration, Options, load_toml
@@ -20,6 +20,7 @@ def show(
     *,
     run: Annotated[Path | None, Parameter(help="show the configuration of this run folder")] = None,
     json_output: Annotated[bool, Parameter(name="--json", negative=(), help="for programs")] = False,
+    preset: Preset = None,
     config_file: ConfigFile = None,
     config: ConfigurationOptions = Options(),
 ) -> None:

@@ -1,4 +1,4 @@
-"""Layers of configuration: defaults, then ``--config FILE.toml``, then ``--section.key value``.
+"""Layers of configuration: defaults, ``--preset NAME``, ``--config FILE.toml``, ``--section.key value``.
 
 Every layer is written in the same dotted keys. Which layer a value came from is remembered, so that
 the plan changes only what nobody has set, and ``homespun config show`` can tell.
@@ -10,12 +10,14 @@ from typing import Annotated, Any
 from cyclopts import App, ArgumentCollection, Parameter, Token
 
 from homespun.common.configuration import flatten, read_toml
+from homespun.models.presets import preset
 from homespun.pipeline.configuration import Choices, Options, configure
 
 COMMAND_LINE = "command line"
 # The configuration as a command's parameter: every key is an option of its own.
 ConfigurationOptions = Annotated[Options, Parameter(name="*")]
 ConfigFile = Annotated[Path | None, Parameter(name="--config", help="TOML file with [section] key = value")]
+Preset = Annotated[str | None, Parameter(name="--preset", help="a published shape: gpt2, gpt3-175b, qwen3-0.6b …")]
 
 origins: dict[str, str] = {}
 
@@ -25,21 +27,22 @@ def layer_configuration(app: App, commands: tuple[str, ...], arguments: Argument
     origins.clear()
     options = {argument.name: argument for argument in arguments}
     keys = {option_of(key): key for key in flatten(Options())}
-    values: dict[str, Any] = {}
-    source = ""
+    given: dict[str, tuple[Any, str]] = {}
+    if tokens := options["--preset"].tokens:
+        name = tokens[0].value
+        given = {f"model.{setting}": (value, f"preset {name}") for setting, value in preset(name).items()}
     if tokens := options["--config"].tokens:
-        source = tokens[0].value
-        values = read_toml(Path(source), list(keys.values()))
+        file = tokens[0].value
+        given |= {key: (value, file) for key, value in read_toml(Path(file), list(keys.values())).items()}
     for option, key in keys.items():
         if option not in options:
             continue
         if options[option].has_tokens:
             origins[key] = COMMAND_LINE
-        elif key in values:
-            origins[key] = source
-            listed = values[key] if isinstance(values[key], tuple) else (values[key],)
-            for index, value in enumerate(listed):
-                options[option].append(Token(keyword=option, value=str(value), source=source, index=index))
+        elif key in given:
+            value, origins[key] = given[key]
+            for index, part in enumerate(value if isinstance(value, tuple) else (value,)):
+                options[option].append(Token(keyword=option, value=str(part), source=origins[key], index=index))
 
 
 def option_of(key: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from homespun.cli.configuration import ConfigFile, ConfigurationOptions, choices_of
+from homespun.cli.configuration import ConfigFile, ConfigurationOptions, Preset, choices_of
 from homespun.common.errors import UsageError
 from homespun.pipeline.configuration import Options
 
@@ -37,6 +37,7 @@ def estimate(
     utilization: Annotated[float, Parameter(help="share of the peak that is reached")] = 0.4,
     price_per_hour: Annotated[float, Parameter(help="of one GPU")] = 0.0,
     json_output: Annotated[bool, Parameter(name="--json", negative=(), help="print the estimate for programs")] = False,
+    preset: Preset = None,
     config_file: ConfigFile = None,
     config: ConfigurationOptions = Options(),
 ) -> None:

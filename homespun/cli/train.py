@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from homespun.cli.build import default_folder
-from homespun.cli.configuration import ConfigFile, ConfigurationOptions, choices_of, option_of
+from homespun.cli.configuration import ConfigFile, ConfigurationOptions, Preset, choices_of, option_of
 from homespun.cli.terminal import choose_reporter
 from homespun.common.errors import UsageError
 from homespun.pipeline.configuration import Options
@@ -18,6 +18,7 @@ def train(
     resume: Annotated[Path | None, Parameter(help="continue the run in this folder")] = None,
     out: Annotated[Path | None, Parameter(help="the run folder [runs/NAME-OF-SOURCE]")] = None,
     json_output: Annotated[bool, Parameter(name="--json", negative=(), help="print the result for programs")] = False,
+    preset: Preset = None,
     config_file: ConfigFile = None,
     config: ConfigurationOptions = Options(),
 ) -> int:

@@ -35,9 +35,9 @@ class NextToken:
         return total, (batch.targets != IGNORED).sum()
 
     def example(self, config: Any, rows: int) -> Batch:
-        """Chance tokens (rows, T)."""
-        tokens = torch.randint(0, config.vocabulary_size, (rows, config.context))
-        return Batch(tokens, tokens)
+        """Chance tokens, each the target of the one before: (rows, T)."""
+        tokens = torch.randint(0, config.vocabulary_size, (rows, config.context + 1))
+        return Batch(tokens[:, :-1], tokens[:, 1:])
 
 
 class Objective(nn.Module):

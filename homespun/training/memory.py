@@ -2,8 +2,8 @@
 
 Counted without building anything: what is held of weights and optimizer, what autograd keeps of each token, what
 the loss and the update take for a moment. All of it is added up although not quite all is held at one time.
-``benchmarks/memory.py`` measures how near that is, tests count the tensors one by one. Imports no torch, unless it is
-asked about an architecture other than a decoder: that one is traced (``homespun.training.tracing``).
+``benchmarks/memory.py`` measures how near that is, tests count the tensors one by one. What a model keeps is its
+``homespun.training.footprint``. Imports no torch.
 
 Bytes everywhere; eager steps (compiled ones keep less).
 """
@@ -12,12 +12,11 @@ import math
 from dataclasses import dataclass, replace
 
 from homespun.common.errors import HomespunError
-from homespun.layers.query_blocks import pairs_worked_out, query_blocks
-from homespun.models.arithmetic import matrix_parameters, parameter_count, value_width
-from homespun.models.settings import GPTConfig, ModelConfig
+from homespun.models.arithmetic import matrix_parameters, parameter_count
+from homespun.models.settings import ModelConfig
+from homespun.training.footprint import FULL, HALF, footprint_of, number_bytes
 from homespun.training.settings import TrainingConfig
 
-FULL, HALF = 4, 2  # bytes of a number
 LOGITS_AT_ONCE = 1 << 24  # numbers in one piece of homespun.training.cross_entropy: 64 MiB in fp32
 VALIDATION_TOKENS_AT_ONCE = 8192
 PROCESS = 340_000_000  # Python, PyTorch and its kernels, before there is a tensor
@@ -75,7 +74,7 @@ def training_memory(
     update = 0.0
     if training.optimizer == "muon":
         steps, stacks = muon_bytes(model, number, shares)
-        heap = 0.0 if gpu else in_heap(kept_tensors(model, training), tokens) + holes
+        heap = 0.0 if gpu else in_heap(footprint_of(model).kept(training), tokens) + holes
         update = max(steps, heap) + stacks  # steps fit into the heap, stacks are large
     passes = copies + activations + loss + holes
     return Memory(
@@ -93,67 +92,9 @@ def training_memory(
     )
 
 
-def number_bytes(training: TrainingConfig) -> int:
-    """Bytes of a number in matrix products; ``auto`` is bf16 on every GPU."""
-    return FULL if training.precision == "fp32" else HALF
-
-
 def activation_bytes(model: ModelConfig, training: TrainingConfig) -> float:
     """Kept of each token until its gradient is there, in all layers (Korthikanti et al. 2022, section 4)."""
-    return sum(kept_tensors(model, training))
-
-
-def kept_tensors(model: ModelConfig, training: TrainingConfig) -> list[float]:
-    """Bytes for each token of every tensor that a step keeps until the gradient is there."""
-    if not isinstance(model, GPTConfig):
-        from homespun.training.tracing import kept_by_step
-
-        return kept_by_step(model, training)
-    ends = [FULL * model.width] * ((2 if model.normalization == "rms" else 1) + (1 if model.dropout else 0))
-    if training.recompute:
-        return ends + [FULL * model.width] * model.layers + recomputed_tensors(model, training)
-    plain, added = (block_tensors(model, training, with_values) for with_values in (False, True))
-    return ends + plain * (model.layers - model.value_embeddings) + added * model.value_embeddings
-
-
-def recomputed_tensors(model: GPTConfig, training: TrainingConfig) -> list[int]:
-    """Those of the one block that is worked out again, with the gradients of its widest layer."""
-    blocks = [block_tensors(model, training, with_values) for with_values in {False, model.value_embeddings > 0}]
-    return max(blocks, key=sum) + [FULL * model.hidden_width] * 2
-
-
-def block_tensors(model: GPTConfig, training: TrainingConfig, with_values: bool) -> list[int]:
-    """Bytes for each token of what one block keeps.
-
-    The residual stream before each normalization, in fp32; what goes into each of the four matrix products; queries,
-    keys and values. RMSNorm keeps its result before the gain too. Explicit attention keeps its weights.
-    ``with_values``: embeddings are added to the values.
-    """
-    number, explicit = number_bytes(training), training.attention == "explicit"
-    queries, values = model.heads * model.width_of_head, value_width(model)
-    rms, hidden = model.normalization == "rms", number * model.hidden_width
-    kept = [FULL * model.width] * (4 if rms else 2)  # the stream, and results before the gain
-    kept += [number * model.width] * 2
-    projected = number * (queries + 2 * values)
-    if with_values or explicit:  # the values are a tensor of their own; does anybody still look at the projection?
-        kept.append(number * values)
-        looked_at = (number == FULL or not rms) if model.query_key_norm else model.positions == "learned"
-        projected = projected if looked_at else 0
-    kept.append(projected)
-    if model.query_key_norm or model.positions == "rotary":
-        kept += [number * queries, number * values]
-    if model.query_key_norm and rms:  # queries and keys in fp32, and before that what autocast made of them
-        kept += [FULL * queries, FULL * values] * (1 if number == FULL else 2)
-    pairs = model.heads * model.context  # of a query and a key
-    if explicit:
-        pairs = model.heads * pairs_worked_out(model.context) // model.context
-    if model.dropout:  # on a processor masks are full numbers, and the fused kernel gives way to products in fp32
-        kept += [(number if explicit else FULL) * pairs] * 3  # weights, the mask, what it leaves of them
-        kept += [number * model.width] * 2
-    elif explicit:
-        kept.append(number * pairs)
-    kept.append(number * queries)  # what the heads have found
-    return kept + ([2 * hidden, hidden, hidden] if model.feedforward == "swiglu" else [hidden, hidden])
+    return sum(footprint_of(model).kept(training))
 
 
 def in_heap(tensors: list[float], tokens: int) -> float:
@@ -168,10 +109,9 @@ def hole_bytes(model: ModelConfig, training: TrainingConfig, tokens: int, others
     small for the next tensor of its size, which must be aligned. A recomputed block's tensors come and go three
     times, with their gradients between; it takes the room of ``others``, which are gone by then, first.
     """
-    if training.recompute and isinstance(model, GPTConfig):
-        block = recomputed_tensors(model, training)
-        return max(0.0, tokens * (RECOMPUTED_BLOCK - 1) * sum(block) - others)
-    return HOLES * in_heap(kept_tensors(model, training), tokens)
+    if training.recompute:
+        return max(0.0, tokens * (RECOMPUTED_BLOCK - 1) * footprint_of(model).recomputed(training) - others)
+    return HOLES * in_heap(footprint_of(model).kept(training), tokens)
 
 
 def loss_bytes(model: ModelConfig, number: int, tokens: int) -> float:
@@ -197,16 +137,7 @@ def validation_bytes(model: ModelConfig, training: TrainingConfig) -> float:
     numbers = tokens * model.vocabulary_size
     piece = min(numbers, max(LOGITS_AT_ONCE, model.vocabulary_size))
     logits = piece * (3 if piece < numbers else 2)
-    return FULL * max(tokens * widest_moment(model, training), logits + 2 * tokens * model.width)
-
-
-def widest_moment(model: ModelConfig, training: TrainingConfig) -> float:
-    """Numbers for each token that one block of a forward pass holds at one time."""
-    if not isinstance(model, GPTConfig):
-        return sum(kept_tensors(model, training)) / FULL / model.layers
-    widths = 4 * model.width + (4 if model.feedforward == "swiglu" else 2) * model.hidden_width
-    block = max(end - begin for begin, end in query_blocks(model.context))  # of one block of queries at a time
-    return widths + (2 * model.heads * block if training.attention == "explicit" else 0)
+    return FULL * max(tokens * footprint_of(model).widest(training), logits + 2 * tokens * model.width)
 
 
 def muon_bytes(model: ModelConfig, number: int, shares: int) -> tuple[float, float]:
@@ -215,18 +146,8 @@ def muon_bytes(model: ModelConfig, number: int, shares: int) -> tuple[float, flo
     The feed-forward layers' matrices go through the polynomial together: in fp32, then twice and with two products of
     the matrix with itself in the type of the products (``homespun.training.muon``).
     """
-    stack, (narrow, wide) = largest_stack(model)
+    stack, (narrow, wide) = footprint_of(model).largest_stack()
     return FULL * matrix_parameters(model) * (1 / shares + 1), stack * (FULL + number * (2 + 2 * narrow / wide))
-
-
-def largest_stack(model: ModelConfig) -> tuple[int, tuple[int, int]]:
-    """Numbers in all matrices of the shape that most have, and that shape, the shorter side first."""
-    if not isinstance(model, GPTConfig):
-        from homespun.models.counting import count
-
-        return count(model).largest_stack, count(model).stacked_shape
-    narrow, wide = sorted((model.width, model.hidden_width))
-    return model.layers * narrow * wide * (3 if model.feedforward == "swiglu" else 2), (narrow, wide)
 
 
 @dataclass(frozen=True)

@@ -1,38 +1,56 @@
 """What a step keeps until its gradients are there, of any model, without doing the work: configurations in, bytes out.
 
-The forward pass runs on fake tensors, which have shapes and no numbers, and autograd's own hook tells what is kept. Of
-decoders there are closed forms (``homespun.training.memory``), which need no torch; this is for all others.
+The forward pass runs on fake tensors, which have shapes and no numbers, and autograd's own hook tells what is kept.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import cache
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 
+from homespun.models.counting import count
 from homespun.models.registry import build_model
 from homespun.models.settings import ModelConfig
 from homespun.training.execution import Execution, apply_to_model
+from homespun.training.footprint import FULL
 from homespun.training.losses import Objective
 from homespun.training.precision import autocast
 from homespun.training.settings import TrainingConfig
 from homespun.training.tasks import TASKS
 
 
-def kept_by_step(model: ModelConfig, training: TrainingConfig) -> list[float]:
-    """Bytes for each token of every tensor, other than weights, that the forward pass keeps.
+@dataclass(frozen=True)
+class TracedFootprint:
+    """Of any model (``homespun.training.footprint.Footprint``)."""
 
-    Of a recomputed model the activations of one block, its share of all, are in it: they are there for a moment.
-    """
+    model: ModelConfig
+
+    def kept(self, training: TrainingConfig) -> list[float]:
+        if not training.recompute:
+            return list(traced(self.model, way(training, recomputed=False)))
+        return [*traced(self.model, way(training, recomputed=True)), self.recomputed(training)]
+
+    def recomputed(self, training: TrainingConfig) -> float:
+        """Its share of what all blocks would keep."""
+        everything = sum(traced(self.model, way(training, recomputed=False)))
+        return (everything - sum(traced(self.model, way(training, recomputed=True)))) / self.model.layers
+
+    def widest(self, training: TrainingConfig) -> float:
+        """At most what training keeps of a block."""
+        return sum(traced(self.model, way(training, recomputed=False))) / FULL / self.model.layers
+
+    def largest_stack(self) -> tuple[int, tuple[int, int]]:
+        counted = count(self.model)
+        return counted.largest_stack, counted.stacked_shape
+
+
+def way(training: TrainingConfig, recomputed: bool) -> Execution:
+    """How steps are carried out; what is still open counts as what most runs choose."""
     precision = "bf16" if training.precision == "auto" else training.precision
     attention = "fused" if training.attention == "auto" else training.attention
-    way = Execution(precision, attention, recomputed=False)
-    plain = traced(model, way)
-    if not training.recompute:
-        return list(plain)
-    kept = traced(model, replace(way, recomputed=True))
-    return [*kept, (sum(plain) - sum(kept)) / model.layers]
+    return Execution(precision, attention, recomputed=recomputed)
 
 
 @cache

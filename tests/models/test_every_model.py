@@ -1,0 +1,175 @@
+"""What is true of every model of the registry, whatever it is made of; a new one is tested here by being registered."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from homespun.models.arithmetic import matrix_parameters, parameter_count, training_flops_per_token
+from homespun.models.language_model import LanguageModel
+from homespun.models.registry import MODELS, build_model
+from homespun.models.settings import SETTINGS, GPTConfig, LSTMConfig, ModelConfig
+from homespun.training.execution import Execution, apply_to_model
+from homespun.training.losses import Objective
+from homespun.training.optimizer import build_optimizer
+from homespun.training.settings import TrainingConfig
+from homespun.training.tasks import TASKS
+from homespun.training.tracing import TracedFootprint
+
+SMALL: dict[str, ModelConfig] = {
+    "gpt": GPTConfig(vocabulary_size=61, context=24, layers=2, width=32, heads=4, key_value_heads=2),
+    "gpt, post-norm": GPTConfig(
+        vocabulary_size=61, context=24, layers=2, width=32, heads=4, norm_order="post", positions="learned",
+        normalization="layer", feedforward="gelu", biases=True, query_key_norm=False,
+    ),
+    "gpt, banded": GPTConfig(
+        vocabulary_size=61, context=24, layers=3, width=32, heads=4, window=5, window_every=2,
+        query_key_value_biases=True,
+    ),
+    "lstm": LSTMConfig(vocabulary_size=61, context=24, layers=2, width=32),
+}  # fmt: skip
+EVERY = pytest.mark.parametrize("name", SMALL)
+CPU = torch.device("cpu")
+
+
+def model_of(name: str) -> Any:
+    torch.manual_seed(0)
+    return build_model(SMALL[name]).eval()
+
+
+LEFT_TO_RIGHT = pytest.mark.parametrize("name", [name for name in SMALL if isinstance(model_of(name), LanguageModel)])
+
+
+def tokens_of(rows: int, length: int) -> torch.Tensor:
+    return torch.randint(61, (rows, length), generator=torch.Generator().manual_seed(7))
+
+
+def test_every_architecture_is_here() -> None:
+    assert {config.architecture for config in SMALL.values()} == set(MODELS) == set(SETTINGS)
+    assert {config.task for config in SETTINGS.values()} <= set(TASKS)
+
+
+@LEFT_TO_RIGHT
+def test_a_later_token_never_changes_an_earlier_logit(name: str) -> None:
+    model, tokens = model_of(name), tokens_of(2, 24)
+    with torch.inference_mode():
+        before = model(tokens)
+        for place in (1, 7, 23):
+            changed = tokens.clone()
+            changed[:, place:] = (changed[:, place:] + 7) % 61
+            after = model(changed)
+            torch.testing.assert_close(after[:, :place], before[:, :place], rtol=0, atol=0)
+            assert not torch.allclose(after[:, place], before[:, place])
+
+
+@LEFT_TO_RIGHT
+@pytest.mark.parametrize("pieces", [(24,), (1,) * 24, (10, 1, 1, 12), (1, 22, 1)])
+def test_with_a_cache_it_says_the_same(name: str, pieces: tuple[int, ...]) -> None:
+    model, tokens = model_of(name), tokens_of(3, 24)
+    with torch.inference_mode():
+        whole = model(tokens)
+        cache = model.new_cache(3)
+        for _ in range(2):  # and again after it was cleared
+            parts = [model(part, cache) for part in tokens.split(pieces, dim=1)]
+            assert cache.length == 24
+            torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=1e-4, atol=1e-5)
+            cache.clear()
+
+
+@LEFT_TO_RIGHT
+def test_rows_and_what_fills_them_up_do_not_matter(name: str) -> None:
+    model, tokens = model_of(name), tokens_of(3, 24)
+    lengths = (24, 9, 1)
+    with torch.inference_mode():
+        together = model(tokens)
+        for row, length in enumerate(lengths):
+            alone = model(tokens[row : row + 1, :length])
+            torch.testing.assert_close(together[row : row + 1, :length], alone, rtol=1e-4, atol=1e-5)
+
+
+@LEFT_TO_RIGHT
+def test_an_endless_model_takes_any_length_with_the_same_memory(name: str) -> None:
+    if not SMALL[name].endless:
+        pytest.skip("its memory is its context")
+    model, cache = model_of(name), model_of(name).new_cache(1)
+    sizes = set()
+    with torch.inference_mode():
+        for _ in range(60):
+            model(tokens_of(1, 3), cache)
+            sizes.add(sum(tensor.numel() for state in cache.layers for tensor in state))
+    assert cache.length == 180
+    assert len(sizes) == 1
+
+
+@EVERY
+def test_it_overfits_one_batch(name: str) -> None:
+    config = SMALL[name]
+    torch.manual_seed(1)
+    model, task = build_model(config), TASKS[config.task]
+    objective, batch = Objective(model, task), task.example(config, 4)
+    optimizer = build_optimizer(model, TrainingConfig(learning_rate=1e-2, optimizer="adamw", precision="fp32"))
+    losses = []
+    for _ in range(150):
+        total, count = objective(batch)
+        (total / count).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(float(total / count))
+    assert losses[-1] < 0.2 * losses[0]
+
+
+@EVERY
+def test_kernels_and_recomputation_change_nothing_but_rounding(name: str) -> None:
+    config = SMALL[name]
+    task = TASKS[config.task]
+    torch.manual_seed(1)
+    batch = task.example(config, 2)
+    found = []
+    for execution in (Execution(), Execution(attention="explicit"), Execution(recomputed=True)):
+        torch.manual_seed(2)
+        model = build_model(config)
+        apply_to_model(model, execution)
+        total, _ = Objective(model, task)(batch)
+        total.backward()
+        gradients = {
+            name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None
+        }
+        found.append((float(total), gradients))
+    for total, gradients in found[1:]:
+        assert total == pytest.approx(found[0][0], rel=1e-5)
+        assert gradients.keys() == found[0][1].keys()
+        for key, gradient in gradients.items():
+            torch.testing.assert_close(gradient, found[0][1][key], rtol=1e-3, atol=1e-4, msg=key)
+
+
+@EVERY
+def test_counts_are_those_of_the_model(name: str) -> None:
+    config, model = SMALL[name], model_of(name)
+    declared = sum(
+        module.get_parameter(key).numel() for module in model.modules() for key in getattr(module, "matrices", {})
+    )
+    assert parameter_count(config) == sum(parameter.numel() for parameter in model.parameters())
+    assert matrix_parameters(config) == declared
+    assert training_flops_per_token(config) >= 6 * declared
+
+
+@EVERY
+def test_what_a_step_keeps_is_counted(name: str) -> None:
+    config, fp32 = SMALL[name], TrainingConfig(precision="fp32", attention="explicit")
+    footprint = TracedFootprint(config)
+    assert sum(footprint.kept(fp32)) >= 4 * config.width * config.layers
+    assert sum(footprint.kept(replace(fp32, recompute=True))) < sum(footprint.kept(fp32))
+
+
+@EVERY
+def test_bfloat16_stays_near(name: str, tmp_path: Path) -> None:
+    config = SMALL[name]
+    task = TASKS[config.task]
+    torch.manual_seed(1)
+    batch, model = task.example(config, 2), model_of(name)
+    exact, count = Objective(model, task)(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded, _ = Objective(model, task)(batch)
+    assert float(rounded / count) == pytest.approx(float(exact / count), rel=0.02)

@@ -1,0 +1,60 @@
+"""Published shapes have their published sizes."""
+
+import pytest
+import torch
+
+from homespun.models.arithmetic import matrix_parameters, parameter_count
+from homespun.models.presets import PRESETS
+from homespun.models.registry import build_model
+from homespun.models.settings import model_settings
+
+# Counted in the published weights, shared tensors once.
+EXACT = {
+    "gpt1": 116_534_784,
+    "gpt2": 124_439_808,
+    "gpt2-medium": 354_823_168,
+    "gpt2-large": 774_030_080,
+    "gpt2-xl": 1_557_611_200,
+    "llama2-7b": 6_738_415_616,
+    "llama2-13b": 13_015_864_320,
+    "mistral-7b": 7_241_732_096,
+    "qwen3-0.6b": 596_049_920,
+    "qwen3-1.7b": 1_720_574_976,
+    "qwen3-4b": 4_022_468_096,
+    "qwen3-8b": 8_190_735_360,
+}
+# Brown et al. 2020, table 2.1, in millions, and in how much we differ from its rounded figures.
+TOLD = {
+    "gpt3-125m": 125, "gpt3-350m": 356, "gpt3-760m": 760, "gpt3-1.3b": 1320, "gpt3-2.7b": 2650, "gpt3-6.7b": 6660,
+    "gpt3-13b": 12_850, "gpt3-175b": 174_600,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_as_many_parameters_as_the_published_weights(name: str) -> None:
+    assert parameter_count(model_settings(dict(PRESETS[name]))) == EXACT[name]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_count_is_that_of_the_model_without_its_numbers(name: str) -> None:
+    config = model_settings(dict(PRESETS[name]))
+    with torch.device("meta"):
+        model = build_model(config)
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameter_count(config)
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_gpt_3_has_the_sizes_of_its_table(name: str) -> None:
+    config = model_settings(dict(PRESETS[name]))
+    assert parameter_count(config) / 1e6 == pytest.approx(TOLD[name], rel=0.02)
+
+
+def test_the_largest_costs_what_its_paper_says() -> None:
+    """Table D.1: 3.14e23 operations for 300 billion tokens, six for each parameter and token."""
+    config = model_settings(dict(PRESETS["gpt3-175b"]))
+    assert 6 * parameter_count(config) * 300e9 == pytest.approx(3.14e23, rel=0.002)
+    assert matrix_parameters(config) == 12 * 96 * 12_288**2
+
+
+def test_every_preset_is_here() -> None:
+    assert EXACT.keys() | TOLD.keys() == PRESETS.keys()
