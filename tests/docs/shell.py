@@ -11,11 +11,14 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from homespun.cli.configuration import option_of
 from homespun.cli.main import run
+from homespun.models.settings import SETTINGS, GPTConfig
 from tests.docs.pages import ROOT, Block
 from tests.pipeline.conftest import TINY
 
@@ -37,9 +40,14 @@ def small(arguments: list[str]) -> list[str]:
     """The same command with the options of a run of a second, where the page has not set them itself."""
     if arguments[0] not in ("build", "train") or (arguments[0] == "train" and "--resume" in arguments):
         return arguments
-    set_already = {argument.partition("=")[0].replace("_", "-") for argument in arguments}
+    unfit = {argument.partition("=")[0].replace("_", "-") for argument in arguments}
+    if "--model.architecture" in arguments:
+        kind = SETTINGS[arguments[arguments.index("--model.architecture") + 1]]
+        unfit |= {option_of(f"model.{field.name}") for field in fields(GPTConfig)} - {
+            option_of(f"model.{field.name}") for field in fields(kind)
+        }
     options = PLAN if "--plan" in arguments else SMALL
-    return [*arguments, *(option for option in options if option.partition("=")[0] not in set_already)]
+    return [*arguments, *(option for option in options if option.partition("=")[0] not in unfit)]
 
 
 def run_line(line: str, block: Block, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from cyclopts import App
 
 from homespun.cli.main import app
 from homespun.common.configuration import flatten
-from homespun.pipeline.configuration import Configuration
+from homespun.pipeline.configuration import Options
 from tests.docs.pages import ROOT, Block, Page, all_pages, is_excerpt
 from tests.docs.shell import command_lines, run_line
 
@@ -69,7 +69,7 @@ def test_links_lead_somewhere(page: Page) -> None:
 
 @every_page
 def test_names_in_backticks_exist(page: Page) -> None:
-    keys, options = set(flatten(Configuration())), all_options(app)
+    keys, options = set(flatten(Options())), all_options(app)
     for word in page.code_words():
         for module in MODULE.findall(word):
             assert can_be_found(module), f"{page.name}: {module} does not exist"

@@ -141,3 +141,29 @@ def test_gpt2(transformers: ModuleType, width: int, heads: int) -> None:
         feedforward="gelu", biases=True, query_key_norm=False, tied_embeddings=True, norm_epsilon=1e-5,
     )  # fmt: skip
     compare(transformers.GPT2LMHeadModel(config), GPT(ours), gpt2_tensors)
+
+
+def gpt1_tensors(theirs: Tensors, layers: int) -> Tensors:
+    """GPT-1's names -> ours: those of GPT-2 but for the embeddings, and nothing after the last block."""
+    renamed = {
+        name.replace("tokens_embed", "wte").replace("positions_embed", "wpe"): tensor for name, tensor in theirs.items()
+    }
+    width = renamed["transformer.wte.weight"].shape[1]
+    missing = dict.fromkeys(("transformer.ln_f.weight", "transformer.ln_f.bias"), torch.zeros(width))
+    ours = gpt2_tensors(renamed | missing, layers)
+    return {name: tensor for name, tensor in ours.items() if not name.startswith("final_norm")}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_gpt1(transformers: ModuleType) -> None:
+    shape = {"n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 24, "vocab_size": 53}
+    reference = transformers.OpenAIGPTLMHeadModel(
+        transformers.OpenAIGPTConfig(**shape, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
+    )
+    ours = GPT(
+        GPTConfig(
+            vocabulary_size=53, context=24, layers=3, width=32, heads=4, positions="learned", normalization="layer",
+            norm_order="post", feedforward="gelu", biases=True, query_key_norm=False, norm_epsilon=1e-5,
+        )
+    )  # fmt: skip
+    compare(reference, ours, gpt1_tensors)

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from homespun.batches.batch import IGNORED, Batch
-from homespun.models.gpt import GPT
-from homespun.models.settings import GPTConfig
+from homespun.models.registry import build_model
+from homespun.models.settings import GPTConfig, ModelConfig
 from homespun.training.average import WeightAverage
 from homespun.training.checkpoint import (
     Moving,
@@ -88,12 +88,12 @@ class Process:
         folder: Path,
         tokenizer_file: Path,
         config: TrainingConfig = TRAINING,
-        model: GPTConfig = MODEL,
+        model: ModelConfig = MODEL,
         task: Task = NextToken(),
     ) -> None:
         torch.manual_seed(config.seed)
         self.folder, self.diary, self.warnings = folder, Diary(), list[str]()
-        self.model = GPT(model)
+        self.model = build_model(model)
         execution = Execution.of(config)
         apply_to_model(self.model, execution)
         self.optimizer, self.guard = build_optimizer(self.model, config), Guard(config.outlier_factor, CPU)

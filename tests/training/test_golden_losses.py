@@ -14,7 +14,7 @@ import torch
 
 from homespun.batches.batch import Batch
 from homespun.models.registry import MODELS
-from homespun.models.settings import GPTConfig
+from homespun.models.settings import LSTMConfig, ModelConfig
 from homespun.training.loop import train_step
 from homespun.training.schedule import trapezoid
 from homespun.training.settings import TrainingConfig
@@ -27,7 +27,7 @@ QWEN3 = replace(MODEL, context=16)
 GPT2 = replace(QWEN3, positions="learned", normalization="layer", feedforward="gelu", biases=True, query_key_norm=False)
 SPEED = replace(QWEN3, normalization="layer", feedforward="relu2", value_embeddings=1, logit_softcap=15.0)
 MUON = replace(TRAINING, steps=STEPS, learning_rate=1e-2, optimizer="muon")
-CASES: dict[str, tuple[GPTConfig, TrainingConfig]] = {
+CASES: dict[str, tuple[ModelConfig, TrainingConfig]] = {
     "gpt, Qwen3's parts, Muon": (QWEN3, MUON),
     "gpt, Qwen3's parts, AdamW": (QWEN3, replace(MUON, optimizer="adamw")),
     "gpt, Qwen3's parts, grouped queries, untied, dropout": (
@@ -36,6 +36,11 @@ CASES: dict[str, tuple[GPTConfig, TrainingConfig]] = {
     ),
     "gpt, GPT-2's parts, AdamW": (GPT2, replace(MUON, optimizer="adamw")),
     "gpt, switches for speed, average": (SPEED, replace(MUON, average_decay=0.9)),
+    "gpt, GPT-1's order of norms, banded": (
+        replace(GPT2, norm_order="post", window=6),
+        replace(MUON, optimizer="adamw"),
+    ),
+    "lstm, AdamW": (LSTMConfig(vocabulary_size=32, context=16, layers=2, width=32), replace(MUON, optimizer="adamw")),
 }
 
 
