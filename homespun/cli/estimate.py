@@ -84,6 +84,8 @@ def lines(result: "Estimate", cluster: "Cluster", gpu: str) -> list[str]:
                   f"{percent(cluster.utilization)} of {cluster.gpu.tflops:g} TFLOP/s"),
         ("time", f"{duration(result.seconds)}, {count(gpu_hours / 24)} days of a GPU"),
     ]  # fmt: skip
+    if result.cache:
+        rows.append(("cache", f"{size(result.cache)} for one text of full context, in 16-bit numbers"))
     if cluster.price_per_hour:
         rows.append(("price", f"{result.price:,.0f} for {gpu_hours:,.0f} hours of a GPU"))
     layouts = result.layouts[: None if cluster.gpus > 1 else 1]  # alone, a GPU has nobody to share with

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from homespun.common.errors import UsageError
 from homespun.models.arithmetic import parameter_count, training_flops_per_token
 from homespun.models.settings import ModelConfig
+from homespun.training.footprint import HALF
 from homespun.training.memory import Memory, training_memory
 from homespun.training.settings import TrainingConfig
 
@@ -79,7 +80,10 @@ class Layout:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Everything about a run on paper; ``flops`` are counted with attention, ``rule_of_thumb_flops`` are 6 N D."""
+    """Everything about a run on paper; ``flops`` are counted with attention, ``rule_of_thumb_flops`` are 6 N D.
+
+    ``cache``: bytes that generation keeps of one text as long as the context, in 16-bit numbers.
+    """
 
     parameters: int
     tokens: float
@@ -88,6 +92,7 @@ class Estimate:
     rule_of_thumb_flops: float
     seconds: float
     price: float
+    cache: float
     layouts: tuple[Layout, ...]
 
 
@@ -104,6 +109,7 @@ def estimate(model: ModelConfig, training: TrainingConfig, cluster: Cluster, tok
         rule_of_thumb_flops=6.0 * parameters * tokens,
         seconds=seconds,
         price=seconds / 3600 * cluster.gpus * cluster.price_per_hour,
+        cache=float(HALF * model.cached_numbers()),
         layouts=tuple(
             layout(name, model, training, cluster, shares)
             for name, shares in shares_by_layout(training, cluster.gpus).items()

@@ -165,3 +165,23 @@ def test_neither_imports_torch(arguments: list[str], place: Path) -> None:
     )
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert finished.stderr.splitlines()[-1] == "(0, [])"
+
+
+def test_a_preset_is_a_layer_below_the_file_and_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "recipe.toml").write_text("[model]\nlayers = 3\n")
+    shape = ["config", "show", "--json", "--preset", "gpt2", "--config", str(tmp_path / "recipe.toml")]
+    rows = json.loads(output([*shape, "--model.heads=6"], capsys)[0])
+    assert rows["model.width"] == {"value": 768, "origin": "preset gpt2"}
+    assert rows["model.layers"] == {"value": 3, "origin": str(tmp_path / "recipe.toml")}
+    assert rows["model.heads"] == {"value": 6, "origin": "command line"}
+    assert rows["training.steps"]["origin"] == "default"
+
+
+def test_a_preset_priced(capsys: pytest.CaptureFixture[str]) -> None:
+    """Brown et al. 2020, table D.1; and the price that was worked out for it in 2020."""
+    out, _ = output(["estimate", "--preset", "gpt3-175b", *V100, "--gpus=1024", "--json"], capsys)
+    result = json.loads(out)
+    assert result["rule_of_thumb_flops"] == pytest.approx(3.14e23, rel=0.002)
+    assert result["flops"] == pytest.approx(3.14e23, rel=0.02)
+    assert result["price"] == pytest.approx(4.6e6, rel=0.035)
+    assert result["cache"] == 2 * 2 * 96 * 12_288 * 2048

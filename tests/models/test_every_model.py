@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from homespun.layers.cache import KeyValueCache
 from homespun.models.arithmetic import matrix_parameters, parameter_count, training_flops_per_token
 from homespun.models.language_model import LanguageModel
 from homespun.models.registry import MODELS, build_model
@@ -173,3 +174,15 @@ def test_bfloat16_stays_near(name: str, tmp_path: Path) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         rounded, _ = Objective(model, task)(batch)
     assert float(rounded / count) == pytest.approx(float(exact / count), rel=0.02)
+
+
+@LEFT_TO_RIGHT
+def test_the_cache_holds_as_many_numbers_as_the_settings_say(name: str) -> None:
+    model, cache = model_of(name), model_of(name).new_cache(1)
+    with torch.inference_mode():
+        model(tokens_of(1, 24), cache)
+    if isinstance(cache, KeyValueCache):
+        held = sum(layer.keys.numel() + layer.values.numel() for layer in cache.layers)
+    else:
+        held = sum(tensor.numel() for state in cache.layers for tensor in state)
+    assert held == SMALL[name].cached_numbers()

@@ -43,6 +43,10 @@ class ModelConfig:
         """Operations of one token's forward pass besides its products with weights: attention, or its like."""
         return 0.0
 
+    def cached_numbers(self) -> int:
+        """How many numbers generation keeps of one text as long as the context, so as not to work them out again."""
+        return 0
+
     def check_at_least(self, least: int, *names: str) -> None:
         """``UsageError`` for the first of these settings that is smaller, or no number."""
         for name in names:

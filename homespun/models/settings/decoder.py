@@ -86,6 +86,10 @@ class GPTConfig(ModelConfig):
         seen = sum(mean_seen(self.context, self.window_of_layer(layer)) for layer in range(self.layers))
         return 2 * 2 * self.heads * self.width_of_head * seen
 
+    def cached_numbers(self) -> int:
+        """Keys and values of every position."""
+        return 2 * self.layers * self.count_of_key_value_heads * self.width_of_head * self.context
+
     def window_of_layer(self, layer: int) -> int:
         """How many tokens this layer (from 0) looks back on, itself among them; 0: all.
 

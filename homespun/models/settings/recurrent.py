@@ -14,3 +14,7 @@ class LSTMConfig(ModelConfig):
 
     architecture: Literal["lstm"] = field(default="lstm", metadata={"help": "which model of the registry"})
     layers: int = field(default=2, metadata={"help": "recurrent layers"})
+
+    def cached_numbers(self) -> int:
+        """The state and the memory of each layer, for a text of any length."""
+        return 2 * self.layers * self.width
