@@ -17,8 +17,8 @@ import torch
 
 from homespun.batches.batch import Batch
 from homespun.models.settings import GPTConfig
+from homespun.pipeline.assemble import be_deterministic
 from homespun.pipeline.environment import peak_memory_bytes
-from homespun.pipeline.train_stage import be_deterministic
 from homespun.training.checkpoint import save_checkpoint, take_snapshot
 from homespun.training.execution import Execution
 from homespun.training.loop import Stepping, train_step

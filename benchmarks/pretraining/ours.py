@@ -28,9 +28,9 @@ from homespun.batches.shards import TokenShards, read_manifest
 from homespun.common.configuration import replace_values
 from homespun.models.arithmetic import parameter_count
 from homespun.models.registry import build_model
+from homespun.pipeline.assemble import be_deterministic
 from homespun.pipeline.configuration import Configuration, load_toml
 from homespun.pipeline.planning import configured_execution, execution_values
-from homespun.pipeline.train_stage import be_deterministic
 from homespun.training.average import WeightAverage
 from homespun.training.checkpoint import TrainingState
 from homespun.training.execution import Execution, apply_to_model, compile_step

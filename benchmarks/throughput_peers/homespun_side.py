@@ -13,7 +13,7 @@ from homespun import __version__
 from homespun.batches.batch import Batch
 from homespun.models.arithmetic import parameter_count
 from homespun.models.settings import GPTConfig
-from homespun.pipeline.train_stage import be_deterministic
+from homespun.pipeline.assemble import be_deterministic
 from homespun.training.execution import Execution
 from homespun.training.loop import TrainingRun
 from homespun.training.loop import train as run_loop

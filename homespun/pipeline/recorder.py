@@ -9,11 +9,8 @@ from torch import nn
 
 from homespun.common.files import explain_os_error
 from homespun.common.progress import Reporter, Stage
-from homespun.inference.settings import SamplingConfig
-from homespun.inference.writers import Writer
 from homespun.pipeline.run_folder import RunFolder
 from homespun.pipeline.sinks import Sink
-from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.checkpoint import TrainingState
 from homespun.training.validation import ExactLoss
 
@@ -28,22 +25,18 @@ class Recorder:
         self,
         run: RunFolder,
         model: Callable[[], nn.Module | None],
-        writer: Writer,
-        tokenizer: Tokenizer,
-        windows: int,
-        sampling: SamplingConfig,
+        write: Callable[[nn.Module, str], str],
         prompts: list[str],
+        temperature: float,
         reporter: Reporter,
         stage: Stage,
         sinks: Sequence[Sink] = (),
     ) -> None:
         self.run = run
         self.model = model
-        self.writer = writer
-        self.tokenizer = tokenizer
-        self.windows = windows  # rows of one epoch
-        self.sampling = sampling
+        self.write = write
         self.prompts = prompts
+        self.temperature = temperature
         self.reporter = reporter
         self.stage = stage
         self.sinks = sinks
@@ -87,10 +80,10 @@ class Recorder:
         model = self.model()
         assert model is not None
         for number, prompt in enumerate(self.prompts):
-            text = self.write(model, prompt)
+            text = self.written(model, prompt)
             self.write_down(
                 self.run.samples,
-                {"prompt": prompt, "text": text, "temperature": self.sampling.temperature} | where(state),
+                {"prompt": prompt, "text": text, "temperature": self.temperature} | where(state),
             )
             if number == 0:
                 title = f"step {state.step:,} ({state.step / max(1, state.total):.0%})"
@@ -111,10 +104,10 @@ class Recorder:
                 self.reporter.warn(f"{explain_os_error(error, 'cannot write')}; training goes on")
             self.lines_lost += 1
 
-    def write(self, model: nn.Module, prompt: str) -> str:
+    def written(self, model: nn.Module, prompt: str) -> str:
         """What the model writes now."""
         was_training = model.training
-        text = self.writer(model, self.tokenizer, prompt, self.sampling)
+        text = self.write(model, prompt)
         model.train(was_training)
         return text
 

@@ -167,7 +167,9 @@ def test_neither_imports_torch(arguments: list[str], place: Path) -> None:
     assert finished.stderr.splitlines()[-1] == "(0, [])"
 
 
-def test_a_preset_is_a_layer_below_the_file_and_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_preset_is_a_layer_below_the_file_and_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "recipe.toml").write_text("[model]\nlayers = 3\n")
     shape = ["config", "show", "--json", "--preset", "gpt2", "--config", str(tmp_path / "recipe.toml")]
     rows = json.loads(output([*shape, "--model.heads=6"], capsys)[0])

@@ -26,9 +26,10 @@ from homespun.cli.main import run as command
 from homespun.common.configuration import replace_values
 from homespun.common.errors import UsageError
 from homespun.common.progress import Silent
+from homespun.pipeline.assemble import assemble, prepare_process
 from homespun.pipeline.configuration import load_toml
 from homespun.pipeline.run_folder import RunFolder
-from homespun.pipeline.train_stage import assemble, train_run
+from homespun.pipeline.train_stage import pretraining, train_run
 from homespun.training.loop import TrainingRun, train, train_step
 from homespun.training.losses import NextToken, Objective
 from homespun.training.pace import FixedPace
@@ -100,7 +101,8 @@ def fresh(prepared: Path, tmp_path: Path) -> Callable[[str], Path]:
 def parts_of(world: World, path: Path, changes: dict[str, Any], stack: ExitStack) -> TrainingRun:
     """A run in ``path``, at its newest checkpoint."""
     config = replace_values(load_toml(path / "config.toml"), CONFIGURATION | changes)
-    return assemble(RunFolder(path), config, FixedPace(), Silent(), world, stack)[0]
+    run, place = RunFolder(path), prepare_process(config.training, Silent(), world)
+    return assemble(run, config, pretraining(run, config, world), place, FixedPace(), Silent(), stack)[0]
 
 
 def train_whole(world: World, path: Path, changes: dict[str, Any]) -> bool:
