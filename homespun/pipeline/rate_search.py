@@ -5,12 +5,12 @@ from pathlib import Path
 
 import torch
 
-from homespun.batches.next_token import NextTokenBatches
-from homespun.batches.shards import TokenShards
+from homespun.batches.sources import SOURCES, Asked
 from homespun.common.errors import UsageError
 from homespun.common.progress import Reporter
 from homespun.pipeline.configuration import load_toml
 from homespun.pipeline.run_folder import RunFolder
+from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.device import choose_device
 from homespun.training.execution import Execution
 from homespun.training.machine import trial_steps
@@ -27,9 +27,10 @@ def search_rate(folder: Path, lowest: float, highest: float, steps: int, reporte
     training, device = config.training, choose_device(config.training.device)
     execution = Execution.of(training)
     torch.set_num_threads(execution.threads)
-    batches = NextTokenBatches(
-        TokenShards(run.tokens, "train"), config.model.context, training.batch_size, training.seed
-    )
+    tokenizer = Tokenizer.load(run.tokenizer)
+    asked = Asked(run.tokens, config.model.context, training.batch_size, training.seed,
+                  special_tokens=tokenizer.special_tokens)  # fmt: skip
+    batches = SOURCES[config.model.task].training(asked)
     search = trial_steps(config.model, training.batch_size, execution, device, training)
     search.batch, search.config = batches.batch, replace(training, outlier_factor=0.0)
     with reporter.stage("trying rates", steps, "steps") as stage:
