@@ -41,7 +41,7 @@ class Shape:
 
 def shape_of(architecture: dict[str, Any]) -> Shape | None:
     """The shape in an architecture mapping; ``None`` when there is not enough to draw, or it is no pre-norm decoder."""
-    if text(architecture, "architecture") not in ("", "gpt") or text(architecture, "norm_order") == "post":
+    if (text(architecture, "architecture") or "gpt") != "gpt" or text(architecture, "norm_order") == "post":
         return None
 
     def size(key: str, default: int = 0) -> int:
