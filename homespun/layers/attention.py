@@ -100,16 +100,16 @@ ATTENTIONS: dict[str, Attention] = {"fused": attend, "explicit": attend_explicit
 
 
 class AttentionLayer(nn.Module):
-    """What all attention layers have: a kernel, dropout of the weights, and a projection back."""
+    """What all attention layers have: a kernel, dropout of its weights, and a projection back, their last part."""
 
     attend: Attention
+    output: nn.Linear
 
-    def __init__(self, width: int, heads: int, head_width: int, *, biases: bool, dropout: float) -> None:
+    def __init__(self, head_width: int, dropout: float) -> None:
         super().__init__()
         self.attend = attend
         self.head_width = head_width
         self.dropout = dropout
-        self.output = nn.Linear(heads * head_width, width, bias=biases)
 
     def mix(self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, sight: Sight) -> torch.Tensor:
         """Heads (B, H, T, D), (B, K, S, D) -> activations (B, T, C)."""
@@ -135,12 +135,13 @@ class SelfAttention(AttentionLayer):
         window: int = 0,
     ) -> None:
         """``biases`` everywhere; ``projection_biases`` of queries, keys and values alone. ``window``: see ``Sight``."""
-        super().__init__(width, heads, head_width, biases=biases, dropout=dropout)
+        super().__init__(head_width, dropout)
         self.causal, self.window = causal, window
         self.split = (heads, key_value_heads, key_value_heads)
         self.query_key_value = nn.Linear(width, sum(self.split) * head_width, bias=biases or projection_biases)
         self.query_norm = head_normalization(head_width) if head_normalization else nn.Identity()
         self.key_norm = head_normalization(head_width) if head_normalization else nn.Identity()
+        self.output = nn.Linear(heads * head_width, width, bias=biases)
         # For optimizers that treat matrices as such: which there are, and the rows of those that are fused into one.
         self.matrices = {
             "query_key_value.weight": tuple(part * head_width for part in self.split),
@@ -179,10 +180,11 @@ class CrossAttention(AttentionLayer):
     """Queries from one sequence, keys and values from another, all of which they may see but its padding."""
 
     def __init__(self, width: int, heads: int, head_width: int, *, biases: bool, dropout: float = 0.0) -> None:
-        super().__init__(width, heads, head_width, biases=biases, dropout=dropout)
+        super().__init__(head_width, dropout)
         self.heads = heads
         self.query = nn.Linear(width, heads * head_width, bias=biases)
         self.key_value = nn.Linear(width, 2 * heads * head_width, bias=biases)
+        self.output = nn.Linear(heads * head_width, width, bias=biases)
         self.matrices = {
             "query.weight": (heads * head_width,),
             "key_value.weight": (heads * head_width,) * 2,

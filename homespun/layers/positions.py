@@ -20,6 +20,12 @@ class Positions(Protocol):
     def turn(self, heads: torch.Tensor, start: int) -> torch.Tensor: ...
 
 
+def check_in_context(stop: int, context: int) -> None:
+    """``ValueError`` beyond the last position: an empty slice of a table would make empty activations, silently."""
+    if stop > context:
+        raise ValueError(f"there are {context} positions, position {stop} was asked for")
+
+
 class LearnedPositions(nn.Module):
     """One learned vector per position, added to the token embedding (GPT-1, GPT-2)."""
 
@@ -28,6 +34,7 @@ class LearnedPositions(nn.Module):
         self.weight = nn.Parameter(torch.empty(context, width))
 
     def add(self, x: torch.Tensor, start: int) -> torch.Tensor:  # (B, T, C) -> (B, T, C)
+        check_in_context(start + x.shape[1], len(self.weight))
         return x + self.weight[start : start + x.shape[1]]
 
     def turn(self, heads: torch.Tensor, start: int) -> torch.Tensor:
@@ -58,6 +65,7 @@ class RotaryPositions(nn.Module):
 
     def turn(self, heads: torch.Tensor, start: int) -> torch.Tensor:  # (B, T, H, D) -> (B, T, H, D)
         stop = start + heads.shape[1]
+        check_in_context(stop, len(self.cosine))
         cosine = self.cosine[start:stop].to(heads.dtype)
         sine = self.sine[start:stop].to(heads.dtype)
         half = heads.shape[-1] // 2

@@ -56,7 +56,7 @@ PRESETS: dict[str, Shape] = {
     "gpt3-125m": gpt3(12, 768, 12, 64),
     "gpt3-350m": gpt3(24, 1024, 16, 64),
     "gpt3-760m": gpt3(24, 1536, 16, 96),
-    "gpt3-1.3b": gpt3(24, 2048, 24, 128),
+    "gpt3-1.3b": gpt3(24, 2048, 16, 128),  # the table's 24 heads do not make its 1,320 million parameters
     "gpt3-2.7b": gpt3(32, 2560, 32, 80),
     "gpt3-6.7b": gpt3(32, 4096, 32, 128),
     "gpt3-13b": gpt3(40, 5140, 40, 128),

@@ -112,9 +112,9 @@ def test_added_values_come_on_top_of_the_values() -> None:
     without = module(x, positions, 0, None)
     # Attention is linear in the values: with no values of its own, only what was added passes through.
     with torch.no_grad():
-        both = module(x, positions, 0, None, added)
+        both = module(x, positions, 0, None, None, added)
         module.query_key_value.weight[-16:] = 0
-        alone = module(x, positions, 0, None, added)
+        alone = module(x, positions, 0, None, None, added)
     torch.testing.assert_close(both, without + alone, rtol=1e-4, atol=1e-5)
     assert float(alone.abs().max()) > 0.1
 
