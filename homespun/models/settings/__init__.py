@@ -55,4 +55,4 @@ def all_settings() -> type:
         for name, choices in literals(kind).items():
             words[name] = tuple(dict.fromkeys((*words.get(name, ()), *choices)))
     listed = [(name, Literal[words[name]] if name in words else kind, item) for name, (kind, item) in found.items()]
-    return make_dataclass("ModelOptions", listed, frozen=True)
+    return make_dataclass("ModelOptions", listed, frozen=True, namespace={"__module__": __name__})
