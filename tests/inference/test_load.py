@@ -95,7 +95,7 @@ def test_only_damaged_checkpoints(tmp_path: Path) -> None:
         ("[1, 2]", DamagedFileError, "config.json.*does not fit this version"),
         (json.dumps(asdict(CONFIG) | {"width": 32}), DamagedFileError, "model.safetensors.*has shape"),
         (json.dumps(asdict(CONFIG) | {"layers": 2}), DamagedFileError, r"model\.safetensors lacks the tensor"),
-        (json.dumps(asdict(CONFIG) | {"heads": 0}), UsageError, "model.heads"),
+        (json.dumps(asdict(CONFIG) | {"heads": 0}), DamagedFileError, "config.json.*model.heads"),
         (json.dumps(asdict(CONFIG) | {"width": "16"}), DamagedFileError, "config.json"),
     ],
 )
