@@ -45,7 +45,6 @@ def train_run(run: RunFolder, config: Configuration, pace: Pace, reporter: Repor
     True: finished, ``result.json`` is written. False: saved, to be continued.
     """
     check_shards(run)
-    check_batch(config.training.batch_size, world)
     place = prepare_process(config.training, reporter, world)
     with contextlib.ExitStack() as stack:
         lesson = pretraining(run, config, world)
@@ -61,6 +60,7 @@ def train_run(run: RunFolder, config: Configuration, pace: Pace, reporter: Repor
 def pretraining(run: RunFolder, config: Configuration, world: World) -> Lesson:
     """A new model of the configured shape, and the run's own tokens."""
     training, task = config.training, config.model.task
+    check_batch(training.batch_size, world)
     model = build_model(config.model)
     write_model_record(run, config, model)
     tokenizer = Tokenizer.load(run.tokenizer)
