@@ -40,6 +40,10 @@ app.command("homespun.cli.runs:runs", name="runs", help="Compare runs: figures, 
 app.command("homespun.cli.train:train", name="train", help="Train with a given configuration, or continue a run.")
 app.command("homespun.cli.estimate:estimate", name="estimate", help="Time, price and memory of a run, on paper.")
 app.command("homespun.cli.rate:rate", name="rate", help="Find a learning rate for a run's model and text.")
+app.command(
+    "homespun.cli.import_weights:import_weights", name="import", help="Another program's model to a run folder."
+)
+app.command("homespun.cli.export:export", name="export", help="A run's model to another program's files, verified.")
 app.command("homespun.cli.corpus:corpus", name="corpus", help="Read sources into clean, split documents.")
 app.command("homespun.cli.tokenizer:app", name="tokenizer", help="Learn a vocabulary; text to ids and back.")
 app.command("homespun.cli.config:app", name="config", help="Show the configuration and where each value comes from.")

@@ -34,7 +34,7 @@ from homespun.pipeline.planning import (
     make_plan,
     plan_lines,
 )
-from homespun.pipeline.run_folder import RunFolder, create_run, locked
+from homespun.pipeline.run_folder import IMPORTED, RunFolder, create_run, locked
 from homespun.pipeline.sinks import check_sinks
 from homespun.pipeline.stages import corpus_stage, tokenizer_stage, tokens_stage
 from homespun.pipeline.train_stage import train_run
@@ -78,7 +78,11 @@ def begin(
 def continue_run(out: Path, reporter: Reporter, json_output: bool) -> int:
     """Go on with the run in ``out`` from wherever it stands; a finished one is shown again."""
     run = RunFolder(out)
-    run.record()
+    if run.record()["state"] == IMPORTED:
+        raise UsageError(
+            f"{out} was imported: it has weights, but neither the text nor the optimizer's state to go on with; "
+            f"train a model of this shape from the beginning with: homespun train SOURCE --config {run.config}"
+        )
     if run.finished:
         if rank_asked() > 0:
             return 0  # the first process shows it

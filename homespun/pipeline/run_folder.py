@@ -24,6 +24,7 @@ from homespun.common.files import explain_os_error, read_json, remove_leftovers,
 from homespun.training.dial import Dial
 
 FORMAT_VERSION = 1
+IMPORTED = "imported"  # the state of a run whose weights another program trained
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,8 @@ def existing_folder_line(run: RunFolder) -> str:
     """Why ``--out`` is refused, and what to do."""
     if not (run.path / "run.json").exists():
         return f"{run.path} exists and is not empty; give another --out"
+    if run.record().get("state") == IMPORTED:
+        return f"{run.path} holds an imported model; give another --out"
     if run.finished:
         return f"{run.path} holds a finished run; give another --out, or see it with: homespun report {run.path}"
     return f"{run.path} holds an unfinished run; continue it with: homespun train --resume {run.path}"

@@ -12,6 +12,7 @@ STAGES = {
     "tokens": "turning text into tokens",
     "training": "training",
 }
+IMPORTED = "imported"
 BITS_OF_A_BYTE = 8.0
 
 
@@ -71,7 +72,9 @@ def whole_time(facts: Facts) -> str:
 
 
 def unfinished(run: RunData) -> str:
-    """What to know about a run that goes on, or was stopped."""
+    """What to know about a run that goes on, or was stopped, or never trained."""
+    if run.state == IMPORTED:
+        return element("p", "<strong>These weights were imported:</strong> no training is told of here.", "note")
     doing = STAGES.get(run.state)
     state = f"it was {doing}" if doing else f"its state was “{run.state}”"
     words = f"when this page was written {state}. Chapters that have nothing to show say so."

@@ -7,7 +7,7 @@ from typing import Any
 from homespun.report.facts import Facts, work_out
 from homespun.report.lookup import number
 from homespun.report.markup import showable
-from homespun.report.overview import STAGES, meaning
+from homespun.report.overview import IMPORTED, STAGES, meaning
 from homespun.report.read_run import RunData
 from homespun.report.wording import THIN, count, decimal, duration, significant, size
 
@@ -18,6 +18,7 @@ def summary_lines(run: RunData) -> list[str]:
     """What a person wants to read after a run; plain text without colours, one fact to a line."""
     facts = work_out(run)
     state = "finished" if run.finished else f"not finished ({STAGES.get(run.state, run.state)})"
+    state = IMPORTED if run.state == IMPORTED else state
     rows = [
         ("result", result_line(facts)),
         ("model", model_line(facts)),

@@ -121,10 +121,10 @@ def save_checkpoint(
     return path
 
 
-def write_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
+def write_tensors(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file; what the system refuses (a full disk) is an ``OSError``, as everywhere else."""
     try:
-        save_file(tensors, path)
+        save_file(tensors, path, metadata)
     except SafetensorError as error:  # the library has the system's error in its text only
         number = re.search(r"os error (\d+)", str(error))
         code = int(number[1]) if number else 0

@@ -1,0 +1,48 @@
+"""``homespun export RUN --format … --out PATH``: a run's model in another program's files, read back and compared."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from homespun.cli.terminal import choose_reporter
+from homespun.common.errors import UsageError
+
+FormatName = Literal["huggingface", "gguf", "safetensors"]
+
+
+def export(
+    run: Annotated[Path, Parameter(help="a run folder")],
+    /,
+    *,
+    format_name: Annotated[FormatName, Parameter(name="--format", help="whose files")],
+    out: Annotated[Path, Parameter(help="the folder to write")],
+    number: Annotated[str, Parameter(help="the type of the weights: F32, F16, BF16; for gguf also Q8_0, Q4_0")] = "F32",
+    shard_bytes: Annotated[int, Parameter(help="the most that goes into one file (huggingface)")] = 5_000_000_000,
+    json_output: Annotated[bool, Parameter(name="--json", negative=(), help="print the result for programs")] = False,
+) -> None:
+    """Write a run's model for another program: Hugging Face's library, llama.cpp and ollama, or one of your own.
+
+    What was written is read back and compared with the model before it gets its name.
+
+    homespun export runs/mine --format huggingface --out shared/mine
+    """
+    if shard_bytes < 1:
+        raise UsageError(f"--shard-bytes is {shard_bytes}; it must be at least 1")
+    from homespun.inference.load import load_for_inference
+    from homespun.interchange.export import export_model
+    from homespun.interchange.formats import FORMATS
+    from homespun.interchange.options import Writing
+
+    reporter = choose_reporter()
+    model, tokenizer = load_for_inference(run, reporter.warn)
+    options = Writing(number.upper(), shard_bytes, reporter.warn)
+    done = export_model(model, tokenizer, FORMATS[format_name], out, options, reporter)
+    if json_output:
+        print(
+            json.dumps({"out": str(out), "format": format_name, "files": done.files, "verified": asdict(done.verified)})
+        )
+        return
+    print(f"{out}: {len(done.files)} files, {sum(done.files.values()) / 1e6:,.1f} MB; {done.verified.words()}")

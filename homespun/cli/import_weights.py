@@ -1,0 +1,54 @@
+"""``homespun import SOURCE --out RUN``: a model of another program becomes a run folder."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from homespun.cli.terminal import choose_reporter
+from homespun.common.errors import UsageError
+
+
+def import_weights(
+    source: Annotated[Path, Parameter(help="a folder with config.json and weights; one of its files; or a .gguf")],
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="the run folder to make")],
+    tokenizer: Annotated[Path | None, Parameter(help="a tokenizer file to take instead of the folder's own")] = None,
+    end_of_text: Annotated[str | None, Parameter(help="the special token that divides documents")] = None,
+    context: Annotated[int, Parameter(help="make room for so many tokens only (0: as many as it allows)")] = 0,
+    json_output: Annotated[
+        bool, Parameter(name="--json", negative=(), help="print what was read for programs")
+    ] = False,
+) -> None:
+    """Make a run folder of another program's model: Hugging Face's folder layout, GGUF, or homespun's own export.
+
+    homespun import downloads/gpt2 --out runs/gpt2
+    """
+    if context < 0:
+        raise UsageError(f"--context is {context}; it must be at least 0 (0: as many as the model allows)")
+    from homespun.interchange.options import Reading
+    from homespun.models.arithmetic import parameter_count
+    from homespun.pipeline.import_run import import_run
+
+    reporter = choose_reporter()
+    options = Reading(tokenizer, end_of_text, context, reporter.warn)
+    found = import_run(source, out, options, ["homespun", *sys.argv[1:]], reporter)
+    config, vocabulary = found.weights.config, found.weights.tokenizer
+    parameters = parameter_count(config)
+    if json_output:
+        print(json.dumps({
+            "run": str(out),
+            "format": found.format_name,
+            "architecture": config.architecture,
+            "parameters": parameters,
+            "context": config.context,
+            "tokens": vocabulary.vocabulary_size,
+        }))  # fmt: skip
+        return
+    print(
+        f"{out}: {parameters:,} parameters, {vocabulary.vocabulary_size:,} tokens in the vocabulary, context "
+        f"{config.context:,}; every tensor there, of the right shape, and finite"
+    )

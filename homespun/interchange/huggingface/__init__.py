@@ -1,0 +1,10 @@
+"""The folder layout of Hugging Face's library ``transformers``: ``config.json``, safetensors, ``tokenizer.json``.
+
+In: such a folder, out: ``Weights``; and back. In reading order:
+
+- ``config_file``: values of ``config.json``, each checked, or refused in a line that names its key.
+- ``family``: what has to be known of one kind of model. ``families``: the kinds, one file each.
+- ``tensors``: their names and layout -> ours, and back, by the table of a family.
+- ``tokenizer_files``: the tokenizer, the chat template, the ids that begin and end a text.
+- ``reading``, ``writing``: a whole folder.
+"""

@@ -1,0 +1,81 @@
+"""What has to be known of one kind of model to read and write it: its words for settings, and for tensors.
+
+A family is a value: a table, and two functions between its ``config.json`` and our settings. The rest is done for all
+families in the same way (``tensors``, ``reading``, ``writing``). To add one: a file in ``families``, a line in its
+registry.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from homespun.common.errors import HomespunError
+from homespun.interchange.huggingface.config_file import ConfigFile
+from homespun.models.settings import ModelConfig
+
+LAYER = re.compile(r"\.(\d+)\.")
+
+
+def keep(name: str) -> str:
+    """Names stay as they are."""
+    return name
+
+
+def no_reason(_config: Any) -> str | None:
+    """Nothing speaks against a model besides its settings."""
+    return None
+
+
+@dataclass(frozen=True)
+class Family:
+    """``modules``: our layer -> theirs, or several of theirs that are one of ours; ``{}`` is the number of a block.
+
+    ``architectures``: the class that is written, then others whose tensors are the same. ``prefix`` stands before all
+    names but those in ``outside``, and is missing where only the body of a model was saved. ``settings``: those of
+    ours that this family has no word for, with the values they may have. ``inputs_first``: matrices of blocks are
+    stored as (inputs, outputs). ``rename``: from an older naming to the family's own. ``follows``: names of tensors
+    that follow from the configuration and may lie in a file all the same. ``why_not``: what else speaks against
+    writing a model of ours in this family, in words.
+    """
+
+    model_type: str
+    architectures: tuple[str, ...]
+    prefix: str
+    modules: Mapping[str, tuple[str, ...]]
+    settings: Mapping[str, tuple[Any, ...]]
+    read: Callable[[ConfigFile], dict[str, Any]]
+    write: Callable[[Any], dict[str, Any]]
+    outside: tuple[str, ...] = ("lm_head.",)
+    inputs_first: bool = False
+    rename: Callable[[str], str] = keep
+    follows: str = r"\b\B"
+    why_not: Callable[[Any], str | None] = no_reason
+
+    def stored_names(self, ours: str) -> tuple[str, ...]:
+        """Where a tensor of ours stands: one name, or one for each part that is fused in it."""
+        layer, _, kind = ours.rpartition(".")
+        number = LAYER.search(ours)
+        key = LAYER.sub(".{}.", layer, count=1)
+        if key not in self.modules:
+            raise HomespunError(f"{self.model_type} has no place for the tensor {ours}")
+        return tuple(f"{module.format(number[1] if number else '')}.{kind}" for module in self.modules[key])
+
+    def full_name(self, name: str) -> str:
+        """The family's own name of a tensor that may have an older one, or none of the prefix."""
+        name = self.rename(name)
+        return name if name.startswith((self.prefix, *self.outside)) else self.prefix + name
+
+    def is_transposed(self, ours: str, shape: tuple[int, ...]) -> bool:
+        """Whether a tensor of ours stands in the file with rows and columns exchanged."""
+        return self.inputs_first and len(shape) == 2 and ours.startswith("blocks.")
+
+    def faults(self, config: ModelConfig) -> list[str]:
+        """The settings that this family cannot have, in words; of another architecture only that it is one."""
+        if config.architecture not in self.settings["architecture"]:
+            return [f"model.architecture is {config.architecture}"]
+        return [
+            f"model.{key} is {getattr(config, key, None)} and not {' or '.join(map(str, known))}"
+            for key, known in self.settings.items()
+            if getattr(config, key, None) not in known
+        ]

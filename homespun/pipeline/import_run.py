@@ -1,0 +1,67 @@
+"""A model of another program -> a run folder that every later command takes.
+
+In: a folder or file that ``homespun.interchange`` reads. Out: a run that was never trained here: one checkpoint at
+step 0 with nothing in its optimizer, a ``run.json`` that says where the weights came from. It appears whole or not
+at all. Going on with its training is refused (``homespun.pipeline.build``): there is no text and no optimizer's state.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from homespun.common.configuration import flatten
+from homespun.common.errors import UsageError
+from homespun.common.files import atomic_folder
+from homespun.common.progress import Reporter
+from homespun.interchange.formats import recognize
+from homespun.interchange.options import Reading
+from homespun.interchange.weights import Weights
+from homespun.models.registry import build_model
+from homespun.pipeline.configuration import Configuration, write_toml
+from homespun.pipeline.run_folder import IMPORTED, RunFolder, create_run, existing_folder_line
+from homespun.pipeline.train_stage import write_model_record
+from homespun.training.checkpoint import Snapshot, TrainingState, save_checkpoint
+from homespun.training.execution import Execution
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What was read, and the name of its format."""
+
+    weights: Weights
+    format_name: str
+
+
+def import_run(source: Path, out: Path, options: Reading, command: list[str], reporter: Reporter) -> Imported:
+    """Make the run folder ``out`` of the model in ``source``."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(existing_folder_line(RunFolder(out)))
+    found = recognize(source)
+    with reporter.stage("reading", 0, "weights") as stage:
+        weights = found.read(source, replace(options, begin=stage.resize, advance=stage.advance))
+    with reporter.stage("writing", 1, "checkpoint") as stage, atomic_folder(out) as folder:
+        write_run(folder, weights, command)
+        origin = {"source": source.resolve().name, "format": found.name}
+        RunFolder(folder).update(name=out.resolve().name, state=IMPORTED, imported=origin)
+        stage.advance(1)
+    return Imported(weights, found.name)
+
+
+def write_run(folder: Path, weights: Weights, command: list[str]) -> None:
+    """Everything of a run that can be known of a model alone."""
+    run = create_run(folder, [], None, command, {}, {})
+    configuration = replace(Configuration(), model=weights.config)
+    weights.tokenizer.save(run.tokenizer)
+    write_toml(run.config, configuration)
+    with torch.device("meta"):
+        write_model_record(run, configuration, build_model(weights.config))
+    made_with: dict[str, Any] = {
+        "configuration": {key: value for key, value in flatten(configuration).items() if key.startswith("model.")},
+        "data": {},
+        "tokenizer": {"identity": weights.tokenizer.identity()},
+    }
+    documents = {"config.json": flatten(weights.config), "made_with.json": made_with}
+    snapshot = Snapshot(weights.tensors, {}, TrainingState(0, 0, 0, 0.0, Execution()))
+    save_checkpoint(run.checkpoints, snapshot, documents, run.tokenizer, keep=1)
