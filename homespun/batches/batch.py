@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 
@@ -27,7 +28,8 @@ class Batch:
     def with_each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
         """The batch in which every tensor that is there is changed."""
         tensors = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Batch(**{name: tensor if tensor is None else change(tensor) for name, tensor in tensors.items()})
+        changed: dict[str, Any] = {name: change(tensor) for name, tensor in tensors.items() if tensor is not None}
+        return Batch(**changed)
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""

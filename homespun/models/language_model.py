@@ -5,7 +5,7 @@ A subclass writes ``hidden`` and ``new_cache``; reading logits off, and what tra
 Shapes: B batch, T positions in this call, C width, V vocabulary.
 """
 
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import nn
@@ -48,9 +48,7 @@ class LanguageModel(nn.Module, Generic[C]):
             head.weight = self.token_embedding.weight
         return head
 
-    def hidden(
-        self, tokens: torch.Tensor, cache: Cache | None = None, documents: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    def hidden(self, tokens: torch.Tensor, cache: Any = None, documents: torch.Tensor | None = None) -> torch.Tensor:
         """Token ids (B, T) -> activations (B, T, C) before the head; a cache continues earlier calls.
 
         ``documents`` (B, T): which text of its row a token belongs to; it knows nothing of the others.

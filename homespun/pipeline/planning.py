@@ -186,6 +186,7 @@ def measured_plan(
     """The best shape for the dial, by measuring this machine."""
     began = time.monotonic()
     model, training = choices.config.model, choices.config.training
+    assert isinstance(model, GPTConfig)  # the ladder of shapes and the law are decoders'
     threads = training.threads or available_cores()
     machine = measure_machine(model, max(1, MEASURED_TOKENS // model.context), training, threads, device)
     spent += time.monotonic() - began

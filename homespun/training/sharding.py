@@ -34,7 +34,7 @@ def gathered(model: nn.Module, world: World) -> nn.Module | None:
     """
     if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
         return model if world.is_first else None
-    copy = build_model(model.config) if world.is_first else None
+    copy = build_model(model.config) if world.is_first else None  # type: ignore[arg-type]
     own = dict(copy.named_parameters()) if copy is not None else {}
     for name, parameter in model.named_parameters():
         tensor = whole(parameter)

@@ -3,7 +3,7 @@
 Beside the models but without them, so that the command line can read it in milliseconds.
 """
 
-from dataclasses import Field, field, fields, make_dataclass
+from dataclasses import field, fields, make_dataclass
 from typing import Any, Literal, get_type_hints
 
 from homespun.common.errors import UsageError
@@ -46,13 +46,15 @@ def all_settings() -> type:
 
     It checks nothing: ``model_settings`` does, when it is known which architecture is meant.
     """
-    found: dict[str, tuple[Any, Field]] = {}
+    found: dict[str, tuple[Any, Any]] = {}
     words: dict[str, tuple[Any, ...]] = {"architecture": tuple(SETTINGS)}
     for kind in SETTINGS.values():
         hints = get_type_hints(kind)
         for item in fields(kind):
-            found.setdefault(item.name, (hints[item.name], field(default=item.default, metadata=item.metadata)))
+            told: Any = field(default=item.default, metadata=item.metadata)
+            found.setdefault(item.name, (hints[item.name], told))
         for name, choices in literals(kind).items():
             words[name] = tuple(dict.fromkeys((*words.get(name, ()), *choices)))
-    listed = [(name, Literal[words[name]] if name in words else kind, item) for name, (kind, item) in found.items()]
+    kinds: dict[str, Any] = {name: Literal[chosen] for name, chosen in words.items()}  # pyrefly: ignore
+    listed = [(name, kinds.get(name, kind), told) for name, (kind, told) in found.items()]
     return make_dataclass("ModelOptions", listed, frozen=True, namespace={"__module__": __name__})
