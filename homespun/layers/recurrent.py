@@ -6,7 +6,7 @@ Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000. At each
     c <- f c + i g                         the long memory, kept or overwritten channel by channel
     h <- o tanh(c)                         what the layer gives out, and sees again at the next position
 
-The kernel is a part that can be exchanged (``RECURRENCES``), as that of attention is.
+The kernel is a part that can be exchanged (``RECURRENCES``, ``homespun.layers.recurrence``).
 """
 
 from collections.abc import Callable
@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from homespun.layers.equal_part import EqualPart
+from homespun.layers.recurrence import Recurrent
 
 State = tuple[torch.Tensor, torch.Tensor]  # h and c, (B, C) each
 Recurrence = Callable[[torch.Tensor, State, torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, State]]
@@ -50,10 +51,11 @@ def recur(
 RECURRENCES: dict[str, Recurrence] = {"fused": recur, "explicit": recur_explicitly}
 
 
-class LSTMLayer(EqualPart):
+class LSTMLayer(EqualPart, Recurrent):
     """One layer: width C in, width C out."""
 
-    recur: Recurrence
+    kernels = RECURRENCES
+    stepwise = frozenset(RECURRENCES)
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -69,10 +71,3 @@ class LSTMLayer(EqualPart):
         if state is None:
             state = (x.new_zeros(len(x), self.width), x.new_zeros(len(x), self.width))
         return self.recur(x, state, self.from_input, self.from_state, self.bias)
-
-
-def use_recurrence(model: nn.Module, name: str) -> None:
-    """Every layer of the model works by ``RECURRENCES[name]`` from now on."""
-    for module in model.modules():
-        if isinstance(module, LSTMLayer):
-            module.recur = RECURRENCES[name]

@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from homespun.layers.attention import use_attention
 from homespun.layers.equal_part import EqualPart
-from homespun.layers.recurrent import use_recurrence
+from homespun.layers.recurrence import Recurrent, use_recurrence
 from homespun.training.settings import TrainingConfig
 
 # What compiled steps need besides the compiler: OpenMP, and Python's own headers, which are often a package apart.
@@ -72,7 +72,13 @@ def recompute(forward, *inputs):  # as the forward that it stands for
 
 
 def compile_step(objective: nn.Module) -> nn.Module:
-    """The objective compiled for batches of one shape, in place: names of parameters stay what they are."""
+    """The objective compiled for batches of one shape, in place: names of parameters stay what they are.
+
+    Walks position by position are left as they are: unrolled, they would be thousands of operations to compile.
+    """
+    for module in objective.modules():
+        if isinstance(module, Recurrent) and module.recur in [module.kernels[name] for name in module.stepwise]:
+            module.recur = torch.compiler.disable(module.recur)
     objective.compile(dynamic=False)
     return objective
 

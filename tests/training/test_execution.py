@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from homespun.batches.batch import Batch
-from homespun.models.gpt import GPT
-from homespun.models.settings import GPTConfig
+from homespun.models.registry import build_model
+from homespun.models.settings import GPTConfig, LSTMConfig, ModelConfig, RWKVConfig
 from homespun.training.execution import Execution, apply_to_model, compile_step, why_not_compile
 from homespun.training.losses import NextToken, Objective
 from homespun.training.settings import TrainingConfig
@@ -23,9 +23,9 @@ CONFIG = GPTConfig(
 BATCH = batch_number(3)
 
 
-def objective_of(execution: Execution = Execution(), config: GPTConfig = CONFIG) -> Objective:
+def objective_of(execution: Execution = Execution(), config: ModelConfig = CONFIG) -> Objective:
     torch.manual_seed(0)
-    model = GPT(config)
+    model = build_model(config)
     apply_to_model(model, execution)
     return Objective(model, NextToken())
 
@@ -84,19 +84,32 @@ def test_recomputed_blocks_keep_little_and_run_twice() -> None:
         assert len(calls) == times + 1  # nothing is worked out again where nobody asks for a gradient
 
 
-def test_explicit_attention_is_the_fused_one() -> None:
-    fused = objective_of(Execution(attention="fused"))
-    explicit = objective_of(Execution(attention="explicit"))
+RECURRENT = [LSTMConfig(vocabulary_size=32, context=8, layers=2, width=32),
+             RWKVConfig(vocabulary_size=32, context=8, layers=2, width=32, head_width=16)]  # fmt: skip
+
+
+@pytest.mark.parametrize("config", [CONFIG, *RECURRENT], ids=lambda config: config.architecture)
+def test_explicit_kernels_are_the_fused_ones(config: ModelConfig) -> None:
+    fused = objective_of(Execution(attention="fused"), config)
+    explicit = objective_of(Execution(attention="explicit"), config)
     ours, theirs = loss_and_gradients(explicit), loss_and_gradients(fused)
     close(ours, theirs)
     assert any(not torch.equal(ours[name], theirs[name]) for name in theirs)  # it is another kernel
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # PyTorch's own, at the import of its compiler
-def test_a_compiled_step_is_the_eager_one() -> None:
+@pytest.mark.parametrize(
+    "small",
+    [
+        GPTConfig(vocabulary_size=32, context=8, layers=1, width=16, heads=1),
+        LSTMConfig(vocabulary_size=32, context=8, layers=1, width=16),
+        RWKVConfig(vocabulary_size=32, context=8, layers=1, width=16, head_width=16),
+    ],
+    ids=lambda config: config.architecture,
+)
+def test_a_compiled_step_is_the_eager_one(small: ModelConfig) -> None:
     if reason := why_not_compile("cpu"):
         pytest.skip(f"nothing can be compiled here: {reason}")
-    small = GPTConfig(vocabulary_size=32, context=8, layers=1, width=16, heads=1)
     eager, compiled = objective_of(config=small), compile_step(objective_of(config=small))
     for number in (1, 2):
         batch = batch_number(number)

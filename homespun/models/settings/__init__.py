@@ -9,11 +9,12 @@ from typing import Any, Literal, get_type_hints
 from homespun.common.errors import UsageError
 from homespun.models.settings.base import ModelConfig, literals
 from homespun.models.settings.decoder import GPTConfig
-from homespun.models.settings.recurrent import LSTMConfig
+from homespun.models.settings.recurrent import LSTMConfig, RWKVConfig
 
 SETTINGS: dict[str, type[ModelConfig]] = {
     "gpt": GPTConfig,
     "lstm": LSTMConfig,
+    "rwkv": RWKVConfig,
 }
 DEFAULT_ARCHITECTURE = "gpt"
 
@@ -23,6 +24,7 @@ __all__ = [
     "GPTConfig",
     "LSTMConfig",
     "ModelConfig",
+    "RWKVConfig",
     "all_settings",
     "model_settings",
 ]
