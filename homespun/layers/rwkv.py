@@ -27,18 +27,15 @@ HEAD_NORM_EPSILON = 64e-5
 MIXED = ("receptance", "decay", "key", "value", "rate", "gate")  # what each reads its own mix of two positions
 
 
-class TimeState(NamedTuple):
-    """``last`` (B, C): the position before. ``memory`` (B, H, D, D): values by keys, in fp32."""
-
-    last: torch.Tensor
-    memory: torch.Tensor
-
-
 class BlockState(NamedTuple):
-    """What one block carries on; ``last`` (B, C) is for its channel mixing."""
+    """What one block carries on: for both of its layers the position before (B, C), as they saw it, normalized.
 
-    time: TimeState
-    last: torch.Tensor
+    ``memory`` (B, H, D, D): values by keys, in fp32.
+    """
+
+    before_time: torch.Tensor
+    memory: torch.Tensor
+    before_channels: torch.Tensor
 
 
 def before(x: torch.Tensor, last: torch.Tensor | None) -> torch.Tensor:
@@ -93,11 +90,14 @@ class TimeMixing(Recurrent):
         self.matrices = {f"{name}.weight": (width,) for name in ("receptance", "key", "value", "output")}
 
     def forward(
-        self, x: torch.Tensor, first_values: torch.Tensor | None, state: TimeState | None
-    ) -> tuple[torch.Tensor, torch.Tensor, TimeState]:
-        """``first_values`` (B, T, C): those of the first layer; None in it. ``state`` None: a text begins."""
-        shares = torch.stack(tuple(self.shares.values()))[:, None, None]  # (6, 1, 1, C)
-        mixed = torch.lerp(x, before(x, state.last if state else None), shares)  # (6, B, T, C)
+        self, x: torch.Tensor, first_values: torch.Tensor | None, state: BlockState | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """``first_values`` (B, T, C): those of the first layer, None in it. ``state`` None: a text begins.
+
+        Returns what to add (B, T, C), the values of the first layer, and the memory (B, H, D, D) after.
+        """
+        shares = torch.stack([self.shares[name] for name in MIXED])[:, None, None]  # (6, 1, 1, C)
+        mixed = torch.lerp(x, before(x, state.before_time if state else None), shares)  # (6, B, T, C)
         for_receptance, for_decay, for_key, for_value, for_rate, for_gate = mixed.unbind()
 
         receptance, key, value = self.receptance(for_receptance), self.key(for_key), self.value(for_value)
@@ -119,7 +119,7 @@ class TimeMixing(Recurrent):
 
         normalized = self.head_norm(read.flatten(2).flatten(0, 1)).view_as(x)
         bonus = (receptance * key * self.split(self.bonus)).sum(dim=-1, keepdim=True) * value  # (B, T, H, D)
-        return self.output((normalized + bonus.flatten(2)) * gate), first_values, TimeState(x[:, -1], memory)
+        return self.output((normalized + bonus.flatten(2)) * gate), first_values, memory
 
     def split(self, x: torch.Tensor) -> torch.Tensor:
         """(…, C) -> (…, H, D)."""
@@ -136,10 +136,10 @@ class ChannelMixing(nn.Module):
         self.value = nn.Linear(hidden, width, bias=False)
         self.matrices = {"key.weight": (hidden,), "value.weight": (width,)}
 
-    def forward(self, x: torch.Tensor, last: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """``last`` (B, C): the position before this call; None: a text begins. Returns that of the next call too."""
+    def forward(self, x: torch.Tensor, last: torch.Tensor | None) -> torch.Tensor:
+        """``last`` (B, C): the position before this call; None: a text begins."""
         mixed = torch.lerp(x, before(x, last), self.share)
-        return self.value(squared_relu(self.key(mixed))), x[:, -1]
+        return self.value(squared_relu(self.key(mixed)))
 
 
 class RWKVBlock(EqualPart):
@@ -157,7 +157,9 @@ class RWKVBlock(EqualPart):
         self, x: torch.Tensor, first_values: torch.Tensor | None, state: BlockState | None
     ) -> tuple[torch.Tensor, torch.Tensor, BlockState]:
         """Activations (B, T, C), values of the first block (None in it), state (None: a text begins) -> the same."""
-        mixed, first_values, time = self.time(self.time_norm(x), first_values, state.time if state else None)
+        seen_by_time = self.time_norm(x)
+        mixed, first_values, memory = self.time(seen_by_time, first_values, state)
         x = x + self.dropout(mixed)
-        mixed, last = self.channels(self.channel_norm(x), state.last if state else None)
-        return x + self.dropout(mixed), first_values, BlockState(time, last)
+        seen_by_channels = self.channel_norm(x)
+        x = x + self.dropout(self.channels(seen_by_channels, state.before_channels if state else None))
+        return x, first_values, BlockState(seen_by_time[:, -1], memory, seen_by_channels[:, -1])

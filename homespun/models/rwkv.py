@@ -32,7 +32,7 @@ class RWKV(LanguageModel[RWKVConfig]):
                 config.norm_epsilon,
                 TimeMixing(
                     config.width,
-                    config.head_width,
+                    config.width_of_head,
                     decay_rank=config.rank_of_decay,
                     rate_rank=config.rank_of_rate,
                     value_rank=config.rank_of_value if layer else 0,

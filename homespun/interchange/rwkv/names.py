@@ -65,7 +65,7 @@ def block(config: RWKVConfig, layer: int) -> list[Pair]:
     pairs += [
         Pair("time.removal_scale", "att.k_k", vector, "vector"),
         Pair("time.rate_in_key", "att.k_a", vector, "vector"),
-        Pair("time.bonus", "att.r_k", (width // config.head_width, config.head_width), "vector"),
+        Pair("time.bonus", "att.r_k", (width // config.width_of_head, config.width_of_head), "vector"),
         *(Pair(f"time.{name}.weight", f"att.{name}.weight", (width, width))
           for name in ("receptance", "key", "value", "output")),
         Pair("channels.share", "ffn.x_k", vector, "vector"),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from homespun.common.errors import UsageError
 from homespun.models.settings.base import ModelConfig
 
 RANK_STEP = 32
@@ -21,6 +22,7 @@ class LSTMConfig(ModelConfig):
         """The state and the memory of each layer, for a text of any length."""
         return 2 * self.layers * self.width
 
+
 @dataclass(frozen=True)
 class RWKVConfig(ModelConfig):
     """The sizes of one RWKV-7 model; where 0 is the default, the authors' rule by the width applies."""
@@ -31,7 +33,7 @@ class RWKVConfig(ModelConfig):
     architecture: Literal["rwkv"] = field(default="rwkv", metadata={"help": "which model of the registry"})
     tied_embeddings: bool = field(default=False, metadata={"help": "the output head is the token embedding"})
     norm_epsilon: float = field(default=1e-5, metadata={"help": "added inside normalizations"})
-    head_width: int = field(default=64, metadata={"help": "channels of one head"})
+    head_width: int = field(default=0, metadata={"help": "channels of one head (0: 64, or all where there are less)"})
     feedforward_width: int = field(default=0, metadata={"help": "hidden channels (0: 4 x width)"})
     decay_rank: int = field(default=0, metadata={"help": "rank of what a token adds to its decay (0: by the width)"})
     rate_rank: int = field(default=0, metadata={"help": "rank of what a token adds to its rate (0: by the width)"})
@@ -40,9 +42,19 @@ class RWKVConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_at_least(1, "head_width")
-        self.check_at_least(0, "feedforward_width", "decay_rank", "rate_rank", "value_rank", "gate_rank")
-        self.check_divides("head_width", "width")
+        self.check_at_least(
+            0, "head_width", "feedforward_width", "decay_rank", "rate_rank", "value_rank", "gate_rank"
+        )
+        if self.width % self.width_of_head:
+            raise UsageError(
+                f"model.width {self.width} does not divide into heads of {self.width_of_head} channels; "
+                "change it or set model.head_width"
+            )
+
+    @property
+    def width_of_head(self) -> int:
+        """Channels of one head, with the default worked out: the 64 of the released models."""
+        return self.head_width or min(64, self.width)
 
     @property
     def hidden_width(self) -> int:
@@ -71,11 +83,11 @@ class RWKVConfig(ModelConfig):
 
     def mixing_flops_per_token(self) -> float:
         """The delta rule: two products of the state with a vector, its decay, and two outer products added to it."""
-        return 9.0 * self.layers * self.width * self.head_width
+        return 9.0 * self.layers * self.width * self.width_of_head
 
     def cached_numbers(self) -> int:
         """Of each layer two positions and the matrices of its heads, for a text of any length."""
-        return self.layers * self.width * (2 + self.head_width)
+        return self.layers * self.width * (2 + self.width_of_head)
 
 
 def nearest_rank(wanted: float) -> int:
