@@ -57,4 +57,5 @@ def all_settings() -> type:
         for name, choices in literals(kind).items():
             words[name] = tuple(dict.fromkeys((*words.get(name, ()), *choices)))
     listed = [(name, Literal[words[name]] if name in words else kind, item) for name, (kind, item) in found.items()]
-    return make_dataclass("ModelOptions", listed, frozen=True)
+    # Else it would count as one of the module types, into which the command line does not look.
+    return make_dataclass("ModelOptions", listed, frozen=True, namespace={"__module__": __name__})
