@@ -11,13 +11,9 @@ from torch import nn
 
 
 class Recurrent(nn.Module):
-    """A layer whose walk through time is ``recur``, one of its ``kernels``.
-
-    ``stepwise``: those of them that go position by position, one small operation after the other.
-    """
+    """A layer whose walk through time is ``recur``, one of its ``kernels``."""
 
     kernels: ClassVar[dict[str, Callable[..., Any]]]
-    stepwise: ClassVar[frozenset[str]] = frozenset({"explicit"})
     recur: Callable[..., Any]
 
 

@@ -55,7 +55,6 @@ class LSTMLayer(EqualPart, Recurrent):
     """One layer: width C in, width C out."""
 
     kernels = RECURRENCES
-    stepwise = frozenset(RECURRENCES)
 
     def __init__(self, width: int) -> None:
         super().__init__()

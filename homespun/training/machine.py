@@ -155,9 +155,10 @@ def choose_execution(
         best = fastest([best, measure(replace(best.execution, threads=max(1, threads // 2)))])
     chosen = best.execution
     long_enough = tokens / best.tokens_per_second >= SECONDS_WORTH_COMPILING[device.type]
-    if training.compile == "auto" and long_enough and not why_not_compile(device.type):
+    kernels = [way.attention for way in ways if way.precision == chosen.precision]
+    kernels = [kernel for kernel in kernels if kernel not in config.stepwise]
+    if training.compile == "auto" and kernels and long_enough and not why_not_compile(device.type):
         # Compiled, another kernel may be the fastest than step by step: its softmax is fused with what is around it.
-        kernels = [way.attention for way in ways if way.precision == chosen.precision]
         best = fastest([best, *(measure(replace(chosen, compiled=True, attention=kernel)) for kernel in kernels)])
     execution = replace(chosen, compiled=True) if training.compile == "on" else best.execution
     torch.set_num_threads(execution.threads)

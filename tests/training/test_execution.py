@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from homespun.batches.batch import Batch
+from homespun.common.errors import UsageError
 from homespun.models.registry import build_model
 from homespun.models.settings import GPTConfig, LSTMConfig, ModelConfig, RWKVConfig
-from homespun.training.execution import Execution, apply_to_model, compile_step, why_not_compile
+from homespun.training.execution import Execution, apply_to_model, check_compiling, compile_step, why_not_compile
 from homespun.training.losses import NextToken, Objective
 from homespun.training.settings import TrainingConfig
 from tests.training.process import batch_number
@@ -98,24 +99,35 @@ def test_explicit_kernels_are_the_fused_ones(config: ModelConfig) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # PyTorch's own, at the import of its compiler
-@pytest.mark.parametrize(
-    "small",
-    [
-        GPTConfig(vocabulary_size=32, context=8, layers=1, width=16, heads=1),
-        LSTMConfig(vocabulary_size=32, context=8, layers=1, width=16),
-        RWKVConfig(vocabulary_size=32, context=8, layers=1, width=16, head_width=16),
-    ],
-    ids=lambda config: config.architecture,
-)
-def test_a_compiled_step_is_the_eager_one(small: ModelConfig) -> None:
+def test_a_compiled_step_is_the_eager_one() -> None:
     if reason := why_not_compile("cpu"):
         pytest.skip(f"nothing can be compiled here: {reason}")
+    small = GPTConfig(vocabulary_size=32, context=8, layers=1, width=16, heads=1)
     eager, compiled = objective_of(config=small), compile_step(objective_of(config=small))
     for number in (1, 2):
         batch = batch_number(number)
         close(loss_and_gradients(compiled, batch), loss_and_gradients(eager, batch))
     frames = torch._dynamo.utils.counters["frames"]
     assert frames["ok"] >= 1  # it was compiled, not passed through
+
+
+@pytest.mark.parametrize(
+    ("config", "attention", "refused"),
+    [
+        (CONFIG, "explicit", False),
+        (RECURRENT[0], "auto", True),
+        (RECURRENT[0], "fused", True),
+        (RECURRENT[1], "auto", False),
+        (RECURRENT[1], "explicit", True),
+    ],
+)
+def test_a_walk_by_positions_is_not_compiled(config: ModelConfig, attention: str, refused: bool) -> None:
+    check_compiling(config, TrainingConfig(compile="auto", attention=attention))  # type: ignore[arg-type]
+    asked = TrainingConfig(compile="on", attention=attention)  # type: ignore[arg-type]
+    if not refused:
+        return check_compiling(config, asked)
+    with pytest.raises(UsageError, match=r"training\.compile is on.*position by position"):
+        check_compiling(config, asked)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ class LSTMConfig(ModelConfig):
     """Layers of long short-term memory on top of each other."""
 
     endless: ClassVar[bool] = True
+    stepwise: ClassVar[tuple[str, ...]] = ("fused", "explicit")
 
     architecture: Literal["lstm"] = field(default="lstm", metadata={"help": "which model of the registry"})
     layers: int = field(default=2, metadata={"help": "recurrent layers"})
@@ -29,6 +30,7 @@ class RWKVConfig(ModelConfig):
 
     endless: ClassVar[bool] = True
     kernels: ClassVar[tuple[str, ...]] = ("fused",)
+    stepwise: ClassVar[tuple[str, ...]] = ("explicit",)
 
     architecture: Literal["rwkv"] = field(default="rwkv", metadata={"help": "which model of the registry"})
     tied_embeddings: bool = field(default=False, metadata={"help": "the output head is the token embedding"})
@@ -42,9 +44,7 @@ class RWKVConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_at_least(
-            0, "head_width", "feedforward_width", "decay_rank", "rate_rank", "value_rank", "gate_rank"
-        )
+        self.check_at_least(0, "head_width", "feedforward_width", "decay_rank", "rate_rank", "value_rank", "gate_rank")
         if self.width % self.width_of_head:
             raise UsageError(
                 f"model.width {self.width} does not divide into heads of {self.width_of_head} channels; "
