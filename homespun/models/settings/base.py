@@ -13,9 +13,9 @@ class ModelConfig:
 
     ``task``: what the model learns from (``homespun.training.tasks``). ``endless``: it carries a state of fixed size
     through the text, so ``context`` is only the length of a training window, not a limit of what it can be given.
-    ``special_tokens``: names of tokens that it needs besides those that every tokenizer has. ``kernels``: of attention
-    or recurrence, those that may be the fastest on some processor, the one to keep where they are alike first; ``stepwise``
-    ones go position by position, so that a compiler would unroll them.
+    ``special_tokens``: names of tokens that it needs besides those that every tokenizer has. ``kernels`` of attention or
+    recurrence: those that may be the fastest on some processor, first the one to keep where they are alike.
+    ``stepwise``: those of them that go position by position, so that a compiler would unroll them.
     """
 
     task: ClassVar[str] = "next_token"
