@@ -13,8 +13,8 @@ class ModelConfig:
 
     ``task``: what the model learns from (``homespun.training.tasks``). ``endless``: it carries a state of fixed size
     through the text, so ``context`` is only the length of a training window, not a limit of what it can be given.
-    ``special_tokens``: names of tokens that it needs besides those that every tokenizer has. ``kernels`` of attention or
-    recurrence: those that may be the fastest on some processor, first the one to keep where they are alike.
+    ``special_tokens``: names of tokens that it needs besides those that every tokenizer has. ``kernels``: those of
+    attention or recurrence that may be the fastest on some processor, first the one to keep where they are alike.
     ``stepwise``: those of them that go position by position, so that a compiler would unroll them.
     """
 
