@@ -14,8 +14,8 @@ chunk, seen from the state S_0 before it and with W_t the product of all decays 
     S_t = (S_0 + sum_{i<=t} u_i^T (a_i q_i / W_i) + v_i^T (k_i / W_i)) diag(W_t)
 
 and the u of a chunk solve one small triangular system (Bischof & Van Loan 1987's WY form; Yang et al. 2024,
-"Parallelizing Linear Transformers with the Delta Rule"). All chunks do so at once; only their states wait for one
-another.
+"Parallelizing Linear Transformers with the Delta Rule"). The systems of all chunks are solved at once; then a few
+products carry the state from chunk to chunk.
 
 Shapes: B batch, T positions, H heads, D channels of a head; N chunks of L positions.
 """
@@ -66,7 +66,7 @@ def follow_in_chunks(
     rate: torch.Tensor,
     state: torch.Tensor,
 ) -> Followed:
-    """The same by chunks of positions, all of them at once but for the states between them."""
+    """The same by chunks of positions: what happens within them is worked out for all at once."""
     batch, length, heads, width = receptance.shape
     if length == 1:
         return follow_explicitly(receptance, log_decay, key, value, removal, rate, state)
@@ -76,29 +76,28 @@ def follow_in_chunks(
     with torch.autocast(state.device.type, enabled=False):
         until = log_decay.cumsum(dim=-2)  # (N, BH, L, D), logarithms of W
         since = (-until).exp()
-        removed = removal * (until - log_decay).exp()  # the state has not decayed yet where it is asked what to remove
-        asked = receptance * until.exp()
-        written = torch.cat((rate * removal, key), dim=-2) * torch.cat((since, since), dim=-2)  # (N, BH, 2L, D)
-        scores = torch.cat((removed, asked), dim=-2) @ written.mT  # (N, BH, 2L, 2L)
+        # The state has not decayed yet when it is asked what to remove; when it is read, it has.
+        asked = torch.cat((removal * (until - log_decay).exp(), receptance * until.exp()), dim=-2)  # (N, BH, 2L, D)
+        written = torch.cat((rate * removal * since, key * since), dim=-2)  # (N, BH, 2L, D)
+        scores = asked @ written.mT  # (N, BH, 2L, 2L)
         scores = scores * reach(scores)
-        by_removals, by_reads = scores.split(CHUNK, dim=-2)
-        taken_out, put_in = by_removals.split(CHUNK, dim=-1)
-        # u = from_state S_0^T + from_values, by forward substitution
-        wanted = torch.cat((removed, put_in @ value), dim=-1)
-        solved = torch.linalg.solve_triangular(taken_out, -wanted, upper=False, unitriangular=True)
-        from_state, from_values = solved.split(width, dim=-1)
-        values = torch.cat((from_values, value), dim=-2)  # (N, BH, 2L, D)
+        of_removed, of_values = scores.split(CHUNK, dim=-1)  # what each finds of what was taken out, and of new values
+        removing, reading = of_removed.split(CHUNK, dim=-2)
+        identity = torch.eye(CHUNK, device=scores.device).expand_as(removing)
+        solve = torch.linalg.solve_triangular(removing, -identity, upper=False, unitriangular=True)
         kept = until[..., -1:, :].exp()  # (N, BH, 1, D), the decay of a whole chunk
-        identity = torch.eye(width, device=state.device)
-        carried = (identity + from_state.mT @ written[..., :CHUNK, :]) * kept  # (N, BH, D, D)
-        added = (values.mT @ written) * kept
-        before, states = state.float().flatten(0, 1), []
-        for carry, add in zip(carried, added, strict=True):
-            states.append(before)
-            before = torch.baddbmm(add, before, carry)
-        reads = (asked + by_reads[..., :CHUNK] @ from_state) @ torch.stack(states).mT + by_reads @ values
-    reads = reads.view(chunks, batch, heads, CHUNK, width).permute(1, 0, 3, 2, 4)
-    return reads.reshape(batch, chunks * CHUNK, heads, width)[:, :length], before.view(batch, heads, width, width)
+        before, reads, all_taken = state.float().flatten(0, 1), [], []
+        for ask, of_value, inverse, new, write, keep in zip(
+            asked, of_values @ value, solve, value, written, kept, strict=True
+        ):
+            found = torch.baddbmm(of_value, ask, before.mT)  # (BH, 2L, D)
+            taken = inverse @ found[:, :CHUNK]  # u
+            reads.append(found[:, CHUNK:])
+            all_taken.append(taken)
+            before = torch.baddbmm(before, torch.cat((taken, new), dim=-2).mT, write) * keep
+        read = torch.stack(reads) + reading @ torch.stack(all_taken)
+    read = read.view(chunks, batch, heads, CHUNK, width).permute(1, 0, 3, 2, 4)
+    return read.reshape(batch, chunks * CHUNK, heads, width)[:, :length], before.view(batch, heads, width, width)
 
 
 def into_chunks(part: torch.Tensor, chunks: int) -> torch.Tensor:
