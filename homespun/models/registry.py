@@ -8,11 +8,13 @@ from torch import nn
 from homespun.common.errors import UsageError
 from homespun.models.gpt import GPT
 from homespun.models.lstm import LSTM
+from homespun.models.rwkv import RWKV
 from homespun.models.settings import ModelConfig
 
 MODELS: dict[str, Callable[[Any], nn.Module]] = {
     "gpt": GPT,
     "lstm": LSTM,
+    "rwkv": RWKV,
 }
 
 

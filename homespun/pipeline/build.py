@@ -44,6 +44,7 @@ from homespun.report.write import write_report
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.device import available_cores, choose_device, set_threads
 from homespun.training.dial import Dial
+from homespun.training.execution import check_compiling
 from homespun.training.pace import FixedPace, Pace, TimedPace
 from homespun.training.parallel import check_batch
 from homespun.training.world import World, join_world, processes_here, rank_asked, started_again
@@ -115,6 +116,7 @@ def check_machine(choices: Choices, dial: Dial | None, world: World) -> None:
     training = choices.config.training
     choose_device(training.device, world.local_rank)
     check_workers(training.workers, available_cores())
+    check_compiling(choices.config.model, training)
     if dial is None or not choices.is_open("training.batch_size"):
         check_batch(training.batch_size, world)
 

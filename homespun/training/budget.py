@@ -157,7 +157,7 @@ def measure_machine(
 ) -> Machine:
     """Time real steps of growing shapes until one takes long; every execution at first, then the two that lead."""
     speeds: list[Speed] = []
-    ways = candidates(training, threads, device)
+    ways = candidates(base, training, threads, device)
     for width, layers in MEASURED_SHAPES:
         config = shape(base, width, layers, frozenset())
         row = [measure_step(config, rows, way, device, training) for way in ways]

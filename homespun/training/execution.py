@@ -16,9 +16,11 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from homespun.common.errors import UsageError
 from homespun.layers.attention import use_attention
 from homespun.layers.equal_part import EqualPart
-from homespun.layers.recurrent import use_recurrence
+from homespun.layers.recurrence import use_recurrence
+from homespun.models.settings import ModelConfig
 from homespun.training.settings import TrainingConfig
 
 # What compiled steps need besides the compiler: OpenMP, and Python's own headers, which are often a package apart.
@@ -75,6 +77,16 @@ def compile_step(objective: nn.Module) -> nn.Module:
     """The objective compiled for batches of one shape, in place: names of parameters stay what they are."""
     objective.compile(dynamic=False)
     return objective
+
+
+def check_compiling(model: ModelConfig, training: TrainingConfig) -> None:
+    """``UsageError`` if it is asked for where a compiler would unroll every position of a window."""
+    kernels = model.kernels if training.attention == "auto" else (training.attention,)
+    if training.compile == "on" and set(kernels) <= set(model.stepwise):
+        raise UsageError(
+            f"training.compile is on, but {model.architecture} goes through a text position by position, which nobody "
+            "compiles in good time; leave it off"
+        )
 
 
 @functools.cache

@@ -20,7 +20,6 @@ from homespun import __version__
 from homespun.common.cache import cache_folder
 from homespun.common.errors import HomespunError
 from homespun.common.files import read_json, write_json
-from homespun.layers.attention import ATTENTIONS
 from homespun.models.arithmetic import training_flops_per_token
 from homespun.models.registry import build_model
 from homespun.models.settings import ModelConfig
@@ -117,11 +116,11 @@ def measure_step(
     return Speed(execution, training_flops_per_token(config), rows * config.context / statistics.median(times[1:]))
 
 
-def candidates(training: TrainingConfig, threads: int, device: torch.device) -> list[Execution]:
+def candidates(config: ModelConfig, training: TrainingConfig, threads: int, device: torch.device) -> list[Execution]:
     """What is still open, the plainest first; what the user has set stays."""
     precisions = DTYPES if training.precision == "auto" else [training.precision]
     if training.attention == "auto":
-        kernels: Iterable[str] = ATTENTIONS if device.type == "cpu" else ["fused"]  # on GPUs the fused one always wins
+        kernels: Iterable[str] = config.kernels if device.type == "cpu" else ["fused"]  # on GPUs it always wins
     else:
         kernels = [training.attention]
     return [
@@ -150,15 +149,16 @@ def choose_execution(
         memory.keep(speeds[-1])
         return speeds[-1]
 
-    ways = candidates(training, threads, device)
+    ways = candidates(config, training, threads, device)
     best = fastest([measure(way) for way in ways])
     if not training.threads and threads > 1 and device.type == "cpu":  # small steps may lose more by waiting
         best = fastest([best, measure(replace(best.execution, threads=max(1, threads // 2)))])
     chosen = best.execution
     long_enough = tokens / best.tokens_per_second >= SECONDS_WORTH_COMPILING[device.type]
-    if training.compile == "auto" and long_enough and not why_not_compile(device.type):
+    kernels = [way.attention for way in ways if way.precision == chosen.precision]
+    kernels = [kernel for kernel in kernels if kernel not in config.stepwise]
+    if training.compile == "auto" and kernels and long_enough and not why_not_compile(device.type):
         # Compiled, another kernel may be the fastest than step by step: its softmax is fused with what is around it.
-        kernels = [way.attention for way in ways if way.precision == chosen.precision]
         best = fastest([best, *(measure(replace(chosen, compiled=True, attention=kernel)) for kernel in kernels)])
     execution = replace(chosen, compiled=True) if training.compile == "on" else best.execution
     torch.set_num_threads(execution.threads)

@@ -11,7 +11,7 @@ from homespun.layers.cache import KeyValueCache
 from homespun.models.arithmetic import matrix_parameters, parameter_count, training_flops_per_token
 from homespun.models.language_model import LanguageModel
 from homespun.models.registry import MODELS, build_model
-from homespun.models.settings import SETTINGS, GPTConfig, LSTMConfig, ModelConfig
+from homespun.models.settings import SETTINGS, GPTConfig, LSTMConfig, ModelConfig, RWKVConfig
 from homespun.training.execution import Execution, apply_to_model
 from homespun.training.losses import Objective
 from homespun.training.optimizer import build_optimizer
@@ -30,6 +30,7 @@ SMALL: dict[str, ModelConfig] = {
         query_key_value_biases=True,
     ),
     "lstm": LSTMConfig(vocabulary_size=61, context=24, layers=2, width=32),
+    "rwkv": RWKVConfig(vocabulary_size=61, context=24, layers=2, width=32, head_width=16),
 }  # fmt: skip
 EVERY = pytest.mark.parametrize("name", SMALL)
 CPU = torch.device("cpu")

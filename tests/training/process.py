@@ -160,7 +160,7 @@ def spoiled(
     config: TrainingConfig,
     spoil: Callable[[torch.Tensor], torch.Tensor],
     when: Callable[[TrainingState], bool],
-    model: GPTConfig = MODEL,
+    model: ModelConfig = MODEL,
 ) -> Process:
     """A process in which some steps go wrong."""
     task = SpoiledAt(spoil, when)

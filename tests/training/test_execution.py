@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from homespun.batches.batch import Batch
-from homespun.models.gpt import GPT
-from homespun.models.settings import GPTConfig
-from homespun.training.execution import Execution, apply_to_model, compile_step, why_not_compile
+from homespun.common.errors import UsageError
+from homespun.models.registry import build_model
+from homespun.models.settings import GPTConfig, LSTMConfig, ModelConfig, RWKVConfig
+from homespun.training.execution import Execution, apply_to_model, check_compiling, compile_step, why_not_compile
 from homespun.training.losses import NextToken, Objective
 from homespun.training.settings import TrainingConfig
 from tests.training.process import batch_number
@@ -23,9 +24,9 @@ CONFIG = GPTConfig(
 BATCH = batch_number(3)
 
 
-def objective_of(execution: Execution = Execution(), config: GPTConfig = CONFIG) -> Objective:
+def objective_of(execution: Execution = Execution(), config: ModelConfig = CONFIG) -> Objective:
     torch.manual_seed(0)
-    model = GPT(config)
+    model = build_model(config)
     apply_to_model(model, execution)
     return Objective(model, NextToken())
 
@@ -84,9 +85,14 @@ def test_recomputed_blocks_keep_little_and_run_twice() -> None:
         assert len(calls) == times + 1  # nothing is worked out again where nobody asks for a gradient
 
 
-def test_explicit_attention_is_the_fused_one() -> None:
-    fused = objective_of(Execution(attention="fused"))
-    explicit = objective_of(Execution(attention="explicit"))
+RECURRENT = [LSTMConfig(vocabulary_size=32, context=8, layers=2, width=32),
+             RWKVConfig(vocabulary_size=32, context=8, layers=2, width=32, head_width=16)]  # fmt: skip
+
+
+@pytest.mark.parametrize("config", [CONFIG, *RECURRENT], ids=lambda config: config.architecture)
+def test_explicit_kernels_are_the_fused_ones(config: ModelConfig) -> None:
+    fused = objective_of(Execution(attention="fused"), config)
+    explicit = objective_of(Execution(attention="explicit"), config)
     ours, theirs = loss_and_gradients(explicit), loss_and_gradients(fused)
     close(ours, theirs)
     assert any(not torch.equal(ours[name], theirs[name]) for name in theirs)  # it is another kernel
@@ -103,6 +109,26 @@ def test_a_compiled_step_is_the_eager_one() -> None:
         close(loss_and_gradients(compiled, batch), loss_and_gradients(eager, batch))
     frames = torch._dynamo.utils.counters["frames"]
     assert frames["ok"] >= 1  # it was compiled, not passed through
+
+
+@pytest.mark.parametrize(
+    ("config", "attention", "refused"),
+    [
+        (CONFIG, "explicit", False),
+        (RECURRENT[0], "auto", True),
+        (RECURRENT[0], "fused", True),
+        (RECURRENT[1], "auto", False),
+        (RECURRENT[1], "explicit", True),
+    ],
+)
+def test_a_walk_by_positions_is_not_compiled(config: ModelConfig, attention: str, refused: bool) -> None:
+    check_compiling(config, TrainingConfig(compile="auto", attention=attention))  # type: ignore[arg-type]
+    asked = TrainingConfig(compile="on", attention=attention)  # type: ignore[arg-type]
+    if not refused:
+        check_compiling(config, asked)
+        return
+    with pytest.raises(UsageError, match=r"training\.compile is on.*position by position"):
+        check_compiling(config, asked)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import torch
 
 from homespun.batches.batch import Batch
 from homespun.models.registry import MODELS
-from homespun.models.settings import LSTMConfig, ModelConfig
+from homespun.models.settings import LSTMConfig, ModelConfig, RWKVConfig
 from homespun.training.loop import train_step
 from homespun.training.schedule import trapezoid
 from homespun.training.settings import TrainingConfig
@@ -26,6 +26,8 @@ SAME = 1e-4  # other processors add up in another order: without vector instruct
 QWEN3 = replace(MODEL, context=16)
 GPT2 = replace(QWEN3, positions="learned", normalization="layer", feedforward="gelu", biases=True, query_key_norm=False)
 SPEED = replace(QWEN3, normalization="layer", feedforward="relu2", value_embeddings=1, logit_softcap=15.0)
+LSTM = LSTMConfig(vocabulary_size=32, context=16, layers=2, width=32)
+RWKV = RWKVConfig(vocabulary_size=32, context=16, layers=2, width=32, head_width=16)
 MUON = replace(TRAINING, steps=STEPS, learning_rate=1e-2, optimizer="muon")
 CASES: dict[str, tuple[ModelConfig, TrainingConfig]] = {
     "gpt, Qwen3's parts, Muon": (QWEN3, MUON),
@@ -40,7 +42,10 @@ CASES: dict[str, tuple[ModelConfig, TrainingConfig]] = {
         replace(GPT2, norm_order="post", window=6),
         replace(MUON, optimizer="adamw"),
     ),
-    "lstm, AdamW": (LSTMConfig(vocabulary_size=32, context=16, layers=2, width=32), replace(MUON, optimizer="adamw")),
+    "lstm, AdamW": (LSTM, replace(MUON, optimizer="adamw")),
+    "lstm, Muon": (LSTM, MUON),
+    "rwkv, Muon": (RWKV, MUON),
+    "rwkv, AdamW": (RWKV, replace(MUON, optimizer="adamw")),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from homespun.models.arithmetic import training_flops_per_token
-from homespun.models.settings import GPTConfig
+from homespun.models.settings import GPTConfig, LSTMConfig, ModelConfig, RWKVConfig
 from homespun.training import machine
 from homespun.training.execution import Execution
 from homespun.training.machine import MOST_REMEMBERED, Speed, choose_execution, fastest, measure_step
@@ -30,12 +30,12 @@ class Stopwatch:
         self.speed: Callable[[Execution], float] = lambda execution: 100.0
         self.asked: list[Execution] = []
 
-    def __call__(self, config: GPTConfig, rows: int, execution: Execution, *_: object) -> Speed:
+    def __call__(self, config: ModelConfig, rows: int, execution: Execution, *_: object) -> Speed:
         self.asked.append(execution)
         return Speed(execution, 1.0, self.speed(execution))
 
     def choose(
-        self, training: TrainingConfig = OPEN, tokens: float = SHORT, rows: int = 4, model: GPTConfig = MODEL
+        self, training: TrainingConfig = OPEN, tokens: float = SHORT, rows: int = 4, model: ModelConfig = MODEL
     ) -> Execution:
         """``choose_execution``; ``asked`` is then what was measured for it."""
         self.asked = []
@@ -67,6 +67,21 @@ def test_the_fastest_is_chosen(stopwatch: Stopwatch, best: Execution) -> None:
     stopwatch.speed = lambda execution: 300.0 if execution == best else 200.0 if execution == alike else 100.0
     assert stopwatch.choose() == best
     assert sorted(map(str, stopwatch.asked)) == sorted(map(str, [*WAYS, replace(alike, threads=CORES // 2)]))
+
+
+@pytest.mark.parametrize(
+    ("model", "eager", "compiled"),
+    [
+        (LSTMConfig(vocabulary_size=32, context=8, layers=1, width=16), ("fused", "explicit"), ()),
+        (RWKVConfig(vocabulary_size=32, context=8, layers=1, width=16), ("fused",), ("fused",)),
+    ],
+)
+def test_only_what_may_be_fastest_is_measured(
+    stopwatch: Stopwatch, model: ModelConfig, eager: tuple[str, ...], compiled: tuple[str, ...]
+) -> None:
+    stopwatch.choose(model=model, tokens=LONG)
+    ways = [(way.attention, way.compiled) for way in stopwatch.asked if way.threads == CORES]
+    assert set(ways) == {*((name, False) for name in eager), *((name, True) for name in compiled)}
 
 
 def test_noise_does_not_outweigh_the_plainer_way() -> None:

@@ -9,11 +9,12 @@ from typing import Any, Literal, get_type_hints
 from homespun.common.errors import UsageError
 from homespun.models.settings.base import ModelConfig, literals
 from homespun.models.settings.decoder import GPTConfig
-from homespun.models.settings.recurrent import LSTMConfig
+from homespun.models.settings.recurrent import LSTMConfig, RWKVConfig
 
 SETTINGS: dict[str, type[ModelConfig]] = {
     "gpt": GPTConfig,
     "lstm": LSTMConfig,
+    "rwkv": RWKVConfig,
 }
 DEFAULT_ARCHITECTURE = "gpt"
 
@@ -23,6 +24,7 @@ __all__ = [
     "GPTConfig",
     "LSTMConfig",
     "ModelConfig",
+    "RWKVConfig",
     "all_settings",
     "model_settings",
 ]
@@ -57,4 +59,5 @@ def all_settings() -> type:
             words[name] = tuple(dict.fromkeys((*words.get(name, ()), *choices)))
     kinds: dict[str, Any] = {name: Literal[chosen] for name, chosen in words.items()}  # pyrefly: ignore
     listed = [(name, kinds.get(name, kind), told) for name, (kind, told) in found.items()]
+    # Else it would count as one of the module types, into which the command line does not look.
     return make_dataclass("ModelOptions", listed, frozen=True, namespace={"__module__": __name__})

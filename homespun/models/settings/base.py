@@ -13,12 +13,16 @@ class ModelConfig:
 
     ``task``: what the model learns from (``homespun.training.tasks``). ``endless``: it carries a state of fixed size
     through the text, so ``context`` is only the length of a training window, not a limit of what it can be given.
-    ``special_tokens``: names of tokens that it needs besides those that every tokenizer has.
+    ``special_tokens``: names of tokens that it needs besides those that every tokenizer has. ``kernels``: those of
+    attention or recurrence that may be the fastest on some processor, first the one to keep where they are alike.
+    ``stepwise``: those of them that go position by position, so that a compiler would unroll them.
     """
 
     task: ClassVar[str] = "next_token"
     endless: ClassVar[bool] = False
     special_tokens: ClassVar[tuple[str, ...]] = ()
+    kernels: ClassVar[tuple[str, ...]] = ("fused", "explicit")
+    stepwise: ClassVar[tuple[str, ...]] = ()
 
     architecture: str = field(default="", metadata={"help": "which model of the registry"})
     vocabulary_size: int = field(default=4096, metadata={"help": "tokens the model knows; follows the tokenizer"})
