@@ -50,8 +50,8 @@ def parameter_count(config: ModelConfig) -> int:
 
 
 def forward_flops_per_token(config: ModelConfig) -> float:
-    """Floating-point operations of one token's forward pass at full context."""
-    return 2 * (matrix_parameters(config) + config.vocabulary_size * config.width) + config.mixing_flops_per_token()
+    """Floating-point operations of a forward pass for one target: a token at full context, or an image."""
+    return config.forward_flops(matrix_parameters(config))
 
 
 def training_flops_per_token(config: ModelConfig) -> float:

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from homespun.layers.softcap import SoftCap
-from homespun.models.settings import ModelConfig
+from homespun.models.settings import TextModelConfig
 
-C = TypeVar("C", bound=ModelConfig)
+C = TypeVar("C", bound=TextModelConfig)
 
 
 class Cache(Protocol):

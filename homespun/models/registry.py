@@ -9,10 +9,12 @@ from homespun.common.errors import UsageError
 from homespun.models.gpt import GPT
 from homespun.models.lstm import LSTM
 from homespun.models.settings import ModelConfig
+from homespun.models.vit import ViT
 
 MODELS: dict[str, Callable[[Any], nn.Module]] = {
     "gpt": GPT,
     "lstm": LSTM,
+    "vit": ViT,
 }
 
 

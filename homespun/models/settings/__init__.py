@@ -7,13 +7,15 @@ from dataclasses import Field, field, fields, make_dataclass
 from typing import Any, Literal, get_type_hints
 
 from homespun.common.errors import UsageError
-from homespun.models.settings.base import ModelConfig, literals
+from homespun.models.settings.base import ModelConfig, TextModelConfig, literals
 from homespun.models.settings.decoder import GPTConfig
 from homespun.models.settings.recurrent import LSTMConfig
+from homespun.models.settings.vit import ViTConfig
 
 SETTINGS: dict[str, type[ModelConfig]] = {
     "gpt": GPTConfig,
     "lstm": LSTMConfig,
+    "vit": ViTConfig,
 }
 DEFAULT_ARCHITECTURE = "gpt"
 
@@ -23,13 +25,18 @@ __all__ = [
     "GPTConfig",
     "LSTMConfig",
     "ModelConfig",
+    "TextModelConfig",
+    "ViTConfig",
     "all_settings",
     "model_settings",
 ]
 
 
 def model_settings(values: dict[str, Any]) -> ModelConfig:
-    """The settings of the architecture that ``values`` name; ``UsageError`` for one, or for a setting, not known."""
+    """The settings of the architecture that ``values`` name; ``UsageError`` for one, or for a setting, not known.
+
+    Lists, which JSON has for tuples, become tuples.
+    """
     architecture = values.get("architecture", DEFAULT_ARCHITECTURE)
     if architecture not in SETTINGS:
         raise UsageError(f"unknown model.architecture {architecture!r}; known: {', '.join(SETTINGS)}")
@@ -38,7 +45,7 @@ def model_settings(values: dict[str, Any]) -> ModelConfig:
     for name in values:
         if name not in known:
             raise UsageError(f"model.{name} is no setting of {architecture}, which has {', '.join(known)}")
-    return kind(**values)
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 def all_settings() -> type:

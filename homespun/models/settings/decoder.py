@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from homespun.common.errors import UsageError
-from homespun.models.settings.base import ModelConfig
+from homespun.models.settings.base import TextModelConfig
 
 
 @dataclass(frozen=True)
-class GPTConfig(ModelConfig):
+class GPTConfig(TextModelConfig):
     """The parts and sizes of one decoder-only transformer; the defaults have Qwen3's shape."""
 
     architecture: Literal["gpt"] = field(default="gpt", metadata={"help": "which model of the registry"})

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from homespun.models.settings.base import ModelConfig
+from homespun.models.settings.base import TextModelConfig
 
 
 @dataclass(frozen=True)
-class LSTMConfig(ModelConfig):
+class LSTMConfig(TextModelConfig):
     """Layers of long short-term memory on top of each other."""
 
     endless: ClassVar[bool] = True
