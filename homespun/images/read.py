@@ -78,10 +78,35 @@ def read_images(sources: Sequence[str], advance: Advance = ignore) -> LabelledIm
     return LabelledImages(np.concatenate(pixels), classes, labels)
 
 
+@dataclass(frozen=True)
+class Pictures:
+    """``pixels`` (N, S, S, K) of one file, the name of each, and its label where the file tells it."""
+
+    pixels: np.ndarray
+    names: list[str]
+    labels: list[str]
+
+
+def read_pictures(path: Path, size: int, channels: int) -> Pictures:
+    """The pictures of a PNG or ``.npz`` file, which must be ``size`` x ``size`` pixels of ``channels``."""
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}")
+    if path.suffix == ARCHIVE:
+        pixels, labels = read_archive(path)
+        found = Pictures(pixels, [f"{path} {number}" for number in range(len(pixels))], labels)
+    else:
+        found = Pictures(read_png(path)[None], [str(path)], [])
+    if found.pixels.shape[1:] != (size, size, channels):
+        wanted = size_of((size, size, channels))
+        raise HomespunError(f"{path}: {size_of(found.pixels.shape[1:])}; the model was trained on {wanted}")
+    return found
+
+
 def size_of(shape: Sequence[int]) -> str:
-    """``8 x 8 pixels of 1``, of a shape (H, W, K)."""
+    """``8 x 8 pixels in grey``, of a shape (H, W, K)."""
     height, width, channels = shape
-    return f"{height} x {width} pixels of {channels}"
+    kind = {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
+    return f"{height} x {width} pixels in {kind}"
 
 
 def in_order(names: set[str]) -> tuple[str, ...]:

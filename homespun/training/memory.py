@@ -54,7 +54,7 @@ class Memory:
 def training_memory(
     model: ModelConfig, training: TrainingConfig, rows: int, shares: int = 1, snapshot: bool = False, gpu: bool = False
 ) -> Memory:
-    """``rows`` rows (windows of ``model.context`` tokens, or images) at once, in one process of ``shares`` that share one model.
+    """``rows`` windows of ``model.context`` tokens, or images, at once, in one process of ``shares`` that share one model.
 
     ``gpu``: PyTorch's own allocator there fills its holes again.
     """
@@ -219,6 +219,7 @@ def too_large(model: ModelConfig, least: Fit, available: float, fixed: frozenset
         changes.insert(0, "set training.micro_batch_size to 1")
     return (
         f"training needs {least.needed / 1e9:.2f} GB of memory even with {least.rows_at_once} x "
-        f"{model.positions_in_row} positions at once, and {available / 1e9:.2f} GB may be used: {', or '.join(changes)}, or share the model among more "
-        "processes (torchrun and training.parallel sharded)"
+        f"{model.positions_in_row} positions at once, and {available / 1e9:.2f} GB may be used: "
+        f"{', or '.join(changes)}, or share the model among more processes (torchrun and "
+        "training.parallel sharded)"
     )
