@@ -72,6 +72,7 @@ class ImageShards:
     """One split: ``pixels`` (N, S, S, K) and ``classes`` (N,), mapped, not read."""
 
     def __init__(self, folder: Path, split: str) -> None:
+        self.folder = folder
         manifest = read_manifest(folder)
         count, side = manifest["splits"][split]["images"], manifest["image_size"]
         self.pixels = open_map(pixels_file(folder, split), np.dtype(np.uint8), (count, side, side, manifest["channels"]))

@@ -11,7 +11,7 @@ from homespun.layers.cache import KeyValueCache
 from homespun.models.arithmetic import matrix_parameters, parameter_count, training_flops_per_token
 from homespun.models.language_model import LanguageModel
 from homespun.models.registry import MODELS, build_model
-from homespun.models.settings import SETTINGS, GPTConfig, LSTMConfig, ModelConfig
+from homespun.models.settings import SETTINGS, GPTConfig, LSTMConfig, ModelConfig, ViTConfig
 from homespun.training.execution import Execution, apply_to_model
 from homespun.training.losses import Objective
 from homespun.training.optimizer import build_optimizer
@@ -30,6 +30,7 @@ SMALL: dict[str, ModelConfig] = {
         query_key_value_biases=True,
     ),
     "lstm": LSTMConfig(vocabulary_size=61, context=24, layers=2, width=32),
+    "vit": ViTConfig(image_size=8, patch_size=2, classes=5, layers=2, width=32, heads=4),
 }  # fmt: skip
 EVERY = pytest.mark.parametrize("name", SMALL)
 CPU = torch.device("cpu")
@@ -113,7 +114,7 @@ def test_it_overfits_one_batch(name: str) -> None:
     optimizer = build_optimizer(model, TrainingConfig(learning_rate=1e-2, optimizer="adamw", precision="fp32"))
     losses = []
     for _ in range(150):
-        total, count = objective(batch)
+        total, count, *_ = objective(batch)
         (total / count).backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -132,7 +133,7 @@ def test_kernels_and_recomputation_change_nothing_but_rounding(name: str) -> Non
         torch.manual_seed(2)
         model = build_model(config)
         apply_to_model(model, execution)
-        total, _ = Objective(model, task)(batch)
+        total, *_ = Objective(model, task)(batch)
         total.backward()
         gradients = {
             name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None
@@ -170,9 +171,9 @@ def test_bfloat16_stays_near(name: str, tmp_path: Path) -> None:
     task = TASKS[config.task]
     torch.manual_seed(1)
     batch, model = task.example(config, 2), model_of(name)
-    exact, count = Objective(model, task)(batch)
+    exact, count, *_ = Objective(model, task)(batch)
     with torch.autocast("cpu", torch.bfloat16):
-        rounded, _ = Objective(model, task)(batch)
+        rounded, *_ = Objective(model, task)(batch)
     assert float(rounded.detach() / count) == pytest.approx(float(exact.detach() / count), rel=0.02)
 
 

@@ -22,6 +22,9 @@ EXACT = {
     "qwen3-1.7b": 1_720_574_976,
     "qwen3-4b": 4_022_468_096,
     "qwen3-8b": 8_190_735_360,
+    "vit-base": 86_567_656,
+    "vit-large": 304_326_632,
+    "vit-huge": 632_045_800,
 }
 # Brown et al. 2020, table 2.1, in millions, and in how much we differ from its rounded figures.
 TOLD = {
