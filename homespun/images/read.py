@@ -137,7 +137,10 @@ def read_archive(path: Path) -> tuple[np.ndarray, list[str]]:
 def arrays_of(path: Path, *names: str) -> Iterator[np.ndarray]:
     """Arrays of an ``.npz`` file by their names."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("it holds a single array without a name")
             for name in names:
                 if name not in archive:
                     raise HomespunError(f"{path} has no array {name}; it has {', '.join(archive) or 'none'}")

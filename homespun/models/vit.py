@@ -79,8 +79,10 @@ def initialize(model: ViT) -> None:
     | head, all other biases    | 0                                                                |
     | gains                     | 1                                                                |
     """
+    # Of chance numbers between -erf(sqrt 2) and erf(sqrt 2) the inverse of erf makes a normal distribution cut at 2.
+    share = math.erf(math.sqrt(2))
     deviation = model.config.values_of_patch**-0.5 / TRUNCATED
-    nn.init.trunc_normal_(model.patches.weight, std=deviation, a=-2 * deviation, b=2 * deviation)
+    model.patches.weight.uniform_(-share, share).erfinv_().mul_(math.sqrt(2) * deviation)
     nn.init.normal_(model.positions.weight, std=0.02)
     for name, parameter in model.named_parameters():
         if name.startswith("blocks.") and ".feedforward." in name and name.endswith(".bias"):

@@ -70,6 +70,13 @@ def test_a_file_that_is_no_archive_is_one_line(raw: bytes, tmp_path: Path) -> No
         read_images([str(tmp_path / "bad.npz")])
 
 
+def test_an_array_without_a_name_is_one_line(tmp_path: Path) -> None:
+    np.save(tmp_path / "single.npy", np.zeros((20, 8, 8), np.uint8))
+    (tmp_path / "single.npy").rename(tmp_path / "single.npz")
+    with pytest.raises(DamagedFileError, match="a single array without a name"):
+        read_images([str(tmp_path / "single.npz")])
+
+
 def test_a_truncated_archive_is_one_line(archive: Path, tmp_path: Path) -> None:
     raw = archive.read_bytes()
     for length in range(0, len(raw), 397):
