@@ -123,7 +123,8 @@ class Plan:
     @staticmethod
     def from_record(record: dict[str, Any]) -> "Plan":
         """What ``record`` wrote."""
-        return Plan(**{key: value for key, value in record.items() if key != "choices"})
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in record["values"].items()}
+        return Plan(**{key: value for key, value in record.items() if key != "choices"} | {"values": values})
 
 
 def choose_corpus(choices: Choices, minutes: float, size: SourceSize) -> Choices:
