@@ -33,7 +33,9 @@ def classify_image(
     for path in pictures:
         shown = read_pictures(path, model.config.image_size, model.config.channels)
         rankings = classify(model, shown.pixels)
-        answers += [{"picture": name, "classes": dict(ranking)} for name, ranking in zip(shown.names, rankings, strict=True)]
+        answers += [
+            {"picture": name, "classes": dict(ranking)} for name, ranking in zip(shown.names, rankings, strict=True)
+        ]
         right += sum(ranking[0][0] == label for ranking, label in zip(rankings, shown.labels, strict=False))
         told += len(shown.labels)
     if json_output:

@@ -158,7 +158,7 @@ def add_mean(line: bytearray, above: bytearray, step: int) -> None:
 
 
 def add_nearest(line: bytearray, above: bytearray, step: int) -> None:
-    """Filter 4 (Paeth 1991): from the left, the upper or the upper left one, whichever is next to left + up - corner."""
+    """Filter 4 (Paeth 1991): from the left, the upper or the upper left one: what is next to left + up - corner."""
     for place, upper in enumerate(above):
         left, corner = (line[place - step], above[place - step]) if place >= step else (0, 0)
         guess = left + upper - corner

@@ -72,7 +72,9 @@ def read_images(sources: Sequence[str], advance: Advance = ignore) -> LabelledIm
             f"at least {FEWEST_IMAGES} of 2 are needed to learn from"
         )
     if len(labels) > MOST_CLASSES:
-        raise HomespunError(f"{', '.join(sources)}: {len(labels):,} classes; at most {MOST_CLASSES:,} can be told apart")
+        raise HomespunError(
+            f"{', '.join(sources)}: {len(labels):,} classes; at most {MOST_CLASSES:,} can be told apart"
+        )
     numbers = {label: number for number, label in enumerate(labels)}
     classes = np.fromiter((numbers[name] for name in names), np.int64, len(names))
     return LabelledImages(np.concatenate(pixels), classes, labels)

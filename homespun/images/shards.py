@@ -75,7 +75,9 @@ class ImageShards:
         self.folder = folder
         manifest = read_manifest(folder)
         count, side = manifest["splits"][split]["images"], manifest["image_size"]
-        self.pixels = open_map(pixels_file(folder, split), np.dtype(np.uint8), (count, side, side, manifest["channels"]))
+        self.pixels = open_map(
+            pixels_file(folder, split), np.dtype(np.uint8), (count, side, side, manifest["channels"])
+        )
         self.classes = open_map(classes_file(folder, split), CLASS_TYPE, (count,))
 
     def __len__(self) -> int:

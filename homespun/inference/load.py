@@ -15,7 +15,6 @@ from homespun.models.vit import ViT
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.checkpoint import load_weights, newest_checkpoint
 
-
 # What a run is used by, by what its model reads.
 COMMANDS = {"text": "generate", "images": "classify-image"}
 
@@ -50,7 +49,9 @@ def load_newest(run: Path, reads: str, warn: Callable[[str], None]) -> tuple[Pat
     except (AttributeError, TypeError, UsageError) as error:
         raise DamagedFileError(f"{checkpoint / 'config.json'} does not fit this version ({error})") from error
     if config.reads != reads:
-        raise UsageError(f"the model of {run} reads {config.reads}, not {reads}: homespun {COMMANDS[config.reads]} {run}")
+        raise UsageError(
+            f"the model of {run} reads {config.reads}, not {reads}: homespun {COMMANDS[config.reads]} {run}"
+        )
     model = build_model(config)
     load_weights(checkpoint, model)
     return checkpoint, model

@@ -58,9 +58,9 @@ class Lesson:
     """What is learned, and from what.
 
     ``model`` with the weights it begins with; ``validation()`` gives every target of the held-back part once, and
-    ``validation_bytes`` the size of its text, if it is one. ``documents`` and ``tokenizer_file``: what a checkpoint says
-    of the model and how it was made. ``write(model, prompt)`` shows what the model can do, for each of the ``prompts``.
-    ``unit``: what targets are called.
+    ``validation_bytes`` the size of its text, if it is one. ``documents`` and ``tokenizer_file``: what a checkpoint
+    says of the model and how it was made. ``write(model, prompt)`` shows what the model can do, for each of the
+    ``prompts``. ``unit``: what targets are called.
     """
 
     model: nn.Module

@@ -1,4 +1,4 @@
-"""What a model of images learns, and from what: the run's own images, and a few that are shown to it while it learns."""
+"""What a model of images learns, and from what: the run's own images; a few are shown to it while it learns."""
 
 from dataclasses import replace
 

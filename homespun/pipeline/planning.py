@@ -197,9 +197,7 @@ def make_plan(
     return whole_plan(plan, choices, fixed, values)
 
 
-def make_image_plan(
-    choices: Choices, dial: Dial | None, facts: ImageFacts, device: torch.device, spent: float
-) -> Plan:
+def make_image_plan(choices: Choices, dial: Dial | None, facts: ImageFacts, device: torch.device, spent: float) -> Plan:
     """The same for images; the shape is as it is set, but for what follows the images themselves."""
     values, fixed = chosen_before(choices), fixed_keys(choices)
     if dial is None:

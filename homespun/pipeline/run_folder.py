@@ -141,8 +141,8 @@ def create_run(
 ) -> RunFolder:
     """A new run folder; an existing one with anything in it is never written over.
 
-    ``asked``: the configuration values that the user has set, ``origins``: where. ``state``: the first stage. All of it is written at
-    once, so a kill leaves a run that can go on or a folder that can be used again.
+    ``asked``: the configuration values that the user has set, ``origins``: where. ``state``: the first stage. All of it
+    is written at once, so a kill leaves a run that can go on or a folder that can be used again.
     """
     run = RunFolder(path)
     try:

@@ -1,4 +1,4 @@
-"""What every run has when its training begins, whatever it learns from: a plan, and the configuration that follows from it.
+"""What every run has when its training begins, whatever it learns from: a plan, and the configuration that follows.
 
 In: a run folder, choices, and how a plan is made. Out: ``Ready``; ``plan.json``, ``environment.json`` and
 ``config.toml`` in the folder. A run that goes on never plans anew.

@@ -1,7 +1,7 @@
 """The training stage of a run: shards and a configuration in; checkpoints, metrics, samples, result out.
 
-Says what is learned and from what (a ``Lesson``, by what the model reads); ``homespun.pipeline.assemble`` puts the parts
-of a training together, and the one loop runs, in one process or as one of several.
+Says what is learned and from what (a ``Lesson``, by what the model reads); ``homespun.pipeline.assemble`` puts the
+parts of a training together, and the one loop runs, in one process or as one of several.
 """
 
 import contextlib

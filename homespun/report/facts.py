@@ -17,7 +17,7 @@ BEST_MARGIN = 0.005  # a validation loss this share above the best one counts as
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known about a run; ``None`` for what is not known yet. Losses are nats per token (or what ``unit`` says)."""
+    """What is known about a run; ``None`` for what is not known yet. Losses are nats per token, or per ``unit``."""
 
     validation_loss: float | None
     bits_per_byte: float | None
@@ -139,7 +139,9 @@ def work_out(run: RunData) -> Facts:
         best_validation_loss=best,
         best_validation_tokens=best_tokens,
         accuracy=either(number(result, "validation_accuracy"), validation.last("accuracy")),
-        most_frequent=ratio(max(map(as_counted, sequence(held_out, "of_class")), default=None), number(held_out, counted)),
+        most_frequent=ratio(
+            max(map(as_counted, sequence(held_out, "of_class")), default=None), number(held_out, counted)
+        ),
         unit=counted.removesuffix("s"),
     )
 

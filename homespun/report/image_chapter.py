@@ -11,9 +11,13 @@ MOST_SHOWN, MOST_ROWS = 24, 1000
 
 def images_chapter(run: RunData, facts: Facts) -> str:
     """Sources, size, classes."""
-    lead = "A model can only know what it is shown. One part of the images is kept aside, to measure how it does on them."
+    lead = (
+        "A model can only know what it is shown. One part of the images is kept aside, to measure how it does on them."
+    )
     size = number(run.images, "image_size")
-    inside = "".join(element("p", f"<code>{escape(str(source))}</code>") for source in sequence(run.run, "sources")[:40])
+    inside = "".join(
+        element("p", f"<code>{escape(str(source))}</code>") for source in sequence(run.run, "sources")[:40]
+    )
     inside += paragraph(
         f"{count(facts.train_tokens)} images to train on and {count(facts.validation_tokens)} for validation, of "
         f"{whole(size)} {TIMES} {whole(size)} pixels; a pixel has {whole(number(run.images, 'channels'))} number(s)."

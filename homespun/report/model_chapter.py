@@ -28,7 +28,11 @@ def model_chapter(run: RunData, facts: Facts) -> str:
         [
             card("parameters", count(facts.parameters), "" if bare is None else f"{count(bare)} without embeddings"),
             card("as fp32", size(facts.parameters * BYTES_OF_A_PARAMETER if facts.parameters else None), "on disk"),
-            card(f"to learn {'a token' if facts.unit == 'token' else 'from an image'}", count(facts.flops_per_token), "floating-point operations"),
+            card(
+                f"to learn {'a token' if facts.unit == 'token' else 'from an image'}",
+                count(facts.flops_per_token),
+                "floating-point operations",
+            ),
             card("to learn all", count(facts.flops_total), "floating-point operations"),
             card(f"{facts.unit}s seen", significant(facts.tokens_per_parameter), "per parameter"),
         ]

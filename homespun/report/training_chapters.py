@@ -138,8 +138,8 @@ def verdict(facts: Facts) -> str:
         when = "" if best_at is None else f" after {count(best_at)} {facts.unit}s"
         rise = percent(facts.validation_loss / facts.best_validation_loss - 1)
         return (
-            f"The validation loss was lowest ({decimal(facts.best_validation_loss)} nats per {facts.unit}){when} and has "
-            f"risen by {rise} since: the model has begun to learn by heart. Stop earlier, or add to what it learns from."
+            f"The validation loss was lowest ({decimal(facts.best_validation_loss)} nats per {facts.unit}){when} and "
+            f"has risen by {rise} since: the model has begun to learn by heart. Stop earlier, or add to its data."
         )
     return (
         f"The last validation loss is {decimal(facts.validation_loss, 3)} nats per {facts.unit}, a perplexity of "

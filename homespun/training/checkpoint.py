@@ -2,9 +2,9 @@
 
 ``checkpoints/step-00000400/`` holds ``model.safetensors``, ``optimizer.safetensors`` (all else that moves:
 moments, the guard's and the average's state), ``config.json`` (the model's), ``tokenizer.json`` if it reads text,
-``made_with.json`` (the configuration and the data of the run), ``state.json`` (where it stands) and ``manifest.json`` (a checksum for
-each). A folder is filled under a temporary name, synced and renamed, so a kill at any moment leaves the previous
-one; the newest whole one is found again.
+``made_with.json`` (the configuration and the data of the run), ``state.json`` (where it stands) and ``manifest.json``
+(a checksum for each). A folder is filled under a temporary name, synced and renamed, so a kill at any moment leaves
+the previous one; the newest whole one is found again.
 
 Tensors are whole, whatever number of processes they were spread over, so any number can go on with them.
 Random numbers need no place here: every step draws from a seed of its own (``homespun.training.loop``).
@@ -101,8 +101,8 @@ def save_checkpoint(
 ) -> Path:
     """Write ``folder/step-NNNNNNNN`` and remove all but it and the ``keep - 1`` before it.
 
-    ``documents``: what ``config.json`` and ``made_with.json`` say. Models of images have no tokenizer. Later steps go too: they were damaged, or this
-    run would have continued from them.
+    ``documents``: what ``config.json`` and ``made_with.json`` say. Models of images have no tokenizer. Later steps go
+    too: they were damaged, or this run would have continued from them.
     """
     path = folder / checkpoint_name(snapshot.state.step)
     with atomic_folder(path) as temporary:

@@ -54,7 +54,7 @@ class Memory:
 def training_memory(
     model: ModelConfig, training: TrainingConfig, rows: int, shares: int = 1, snapshot: bool = False, gpu: bool = False
 ) -> Memory:
-    """``rows`` windows of ``model.context`` tokens, or images, at once, in one process of ``shares`` that share one model.
+    """``rows`` windows of ``model.context`` tokens, or images, at once, in one of ``shares`` processes with one model.
 
     ``gpu``: PyTorch's own allocator there fills its holes again.
     """

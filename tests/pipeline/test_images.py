@@ -9,7 +9,7 @@ import pytest
 
 from homespun.cli.main import run
 from homespun.common.files import sha256_of_file
-from tests.images.conftest import archive, picture_folder, png_bytes, stripes  # noqa: F401
+from tests.images.conftest import png_bytes
 from tests.pipeline.conftest import fail, unfinished_copy
 
 OPTIONS = [
@@ -32,7 +32,7 @@ WEIGHTS = "checkpoints/step-00000060/model.safetensors"
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, archive: Path) -> Path:  # noqa: F811
+def finished(tmp_path_factory: pytest.TempPathFactory, archive: Path) -> Path:
     out = tmp_path_factory.mktemp("runs") / "stripes"
     assert run(["train", str(archive), "--out", str(out), *OPTIONS]) == 0
     return out
@@ -118,7 +118,10 @@ def test_the_report_and_the_table_of_runs_speak_of_images(
 
 
 def test_pictures_are_named(
-    finished: Path, archive: Path, picture_folder: Path, capsys: pytest.CaptureFixture[str]  # noqa: F811
+    finished: Path,
+    archive: Path,
+    picture_folder: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     picture = picture_folder / "down" / "1.png"
     assert run(["classify-image", str(finished), str(picture)]) == 0
@@ -135,7 +138,9 @@ def test_a_picture_that_does_not_fit_is_one_line(
 ) -> None:
     large = tmp_path / "large.png"
     large.write_bytes(png_bytes(np.zeros((9, 9, 3), np.uint8), 2))
-    assert "the model was trained on 8 x 8 pixels in grey" in fail(["classify-image", str(finished), str(large)], capsys)
+    assert "the model was trained on 8 x 8 pixels in grey" in fail(
+        ["classify-image", str(finished), str(large)], capsys
+    )
     assert "no PICTURE" in fail(["classify-image", str(finished)], capsys, 2)
     assert "there is no file" in fail(["classify-image", str(finished), str(tmp_path / "absent.png")], capsys, 2)
 
@@ -150,7 +155,10 @@ def test_commands_for_text_refuse_it_and_the_other_way_round(
 
 
 def test_a_folder_of_pictures_by_minutes(
-    picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: None  # noqa: F811
+    picture_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    own_cache: None,
 ) -> None:
     monkeypatch.setattr("homespun.pipeline.planning.LEAST_TRAINING_SECONDS", 0.5)  # a busy machine is no failure
     out = tmp_path / "timed"
@@ -162,7 +170,7 @@ def test_a_folder_of_pictures_by_minutes(
 
 
 def test_a_plan_alone_leaves_nothing(
-    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],  # noqa: F811
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     own_cache: None,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
@@ -173,7 +181,10 @@ def test_a_plan_alone_leaves_nothing(
 
 
 def test_what_does_not_fit_the_images_is_one_line(
-    archive: Path, tmp_path: Path, text_folder: Path, capsys: pytest.CaptureFixture[str]  # noqa: F811
+    archive: Path,
+    tmp_path: Path,
+    text_folder: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = ["--out", str(tmp_path / "run")]
     line = fail(["train", str(archive), *out, *OPTIONS, "--model.image-size=16"], capsys, 2)

@@ -45,7 +45,8 @@ def model_settings(values: dict[str, Any]) -> ModelConfig:
     for name in values:
         if name not in known:
             raise UsageError(f"model.{name} is no setting of {architecture}, which has {', '.join(known)}")
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return kind(**given)
 
 
 def all_settings() -> type:
