@@ -1,8 +1,9 @@
 """A model of images and pixels in, what each image shows out: classes with their probabilities, the likeliest first."""
 
+from typing import Any
+
 import numpy as np
 import torch
-from torch import nn
 
 from homespun.batches.images import inputs_of
 from homespun.models.settings import ViTConfig
@@ -19,8 +20,8 @@ def names_of(config: ViTConfig) -> tuple[str, ...]:
 
 
 @torch.inference_mode()
-def classify(model: nn.Module, pixels: np.ndarray) -> list[Ranking]:
-    """Pixels (B, S, S, K) of uint8 -> for each image all classes, as (name, probability)."""
+def classify(model: Any, pixels: np.ndarray) -> list[Ranking]:
+    """Pixels (B, S, S, K) of uint8 -> for each image all classes, as (name, probability). ``model``: a ``ViT``."""
     model.eval()
     names, device = names_of(model.config), next(model.parameters()).device
     rankings = []

@@ -23,6 +23,6 @@ class Patches(nn.Linear):
         super().__init__(channels * size**2, width)
         self.size = size
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """(B, K, H, W) -> (B, P, C)."""
-        return super().forward(cut(images, self.size))
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Images (B, K, H, W) -> (B, P, C)."""
+        return super().forward(cut(input, self.size))
