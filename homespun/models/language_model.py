@@ -61,6 +61,10 @@ class LanguageModel(nn.Module, Generic[C]):
         """An empty cache for ``batch`` sequences."""
         raise NotImplementedError
 
+    def penalty(self) -> torch.Tensor | None:
+        """What training adds to the mean loss, of the last ``hidden`` in training (0-d); None for most models."""
+        return None
+
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Activations (…, C), all or a part of them -> logits (…, V) for the token after each."""
         return self.softcap(self.head(hidden))

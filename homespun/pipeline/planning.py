@@ -187,7 +187,7 @@ def make_plan(
         plan = configured_plan(choices, fixed, facts, device)
     else:
         spent += time.monotonic() - began + facts.train_bytes / ENCODED_BYTES_PER_SECOND
-        make = measured_plan if isinstance(choices.config.model, GPTConfig) else plan_of_given_shape
+        make = measured_plan if has_law(choices.config.model) else plan_of_given_shape
         plan = make(choices, fixed, dial, facts, device, spent)
     plan = replace(
         plan,
@@ -206,6 +206,11 @@ def make_image_plan(choices: Choices, dial: Dial | None, facts: ImageFacts, devi
         plan = plan_of_given_shape(choices, fixed, dial, facts, device, spent)
     plan = replace(plan, unit="images", reasons=plan.reasons | IMAGE_REASONS)
     return whole_plan(plan, choices, fixed, values)
+
+
+def has_law(model: ModelConfig) -> bool:
+    """The ladder of shapes and the law of losses are those of decoders without experts."""
+    return isinstance(model, GPTConfig) and not model.experts
 
 
 def fixed_keys(choices: Choices) -> frozenset[str]:
@@ -330,7 +335,7 @@ def configured_plan(choices: Choices, fixed: frozenset[str], facts: Facts, devic
     if execution is None:
         execution, _ = choose_execution(model, fit.rows_at_once, training, device, tokens)
     expected: dict[str, float] = {"training_tokens": tokens, "parameters": parameter_count(model)}
-    if isinstance(model, GPTConfig) and isinstance(facts, TextFacts):
+    if isinstance(model, GPTConfig) and has_law(model) and isinstance(facts, TextFacts):
         loss = expected_loss(LAW, facts, model, tokens)
         expected |= {"validation_bits_per_byte": facts.bits_per_byte(loss), "validation_loss": loss}
     return Plan(

@@ -40,7 +40,11 @@ class NextToken:
         total = read_out_cross_entropy(
             hidden.flatten(0, 1), model.head.weight, batch.targets.flatten(), model.logit_softcap
         )
-        return total, (batch.targets != IGNORED).sum()
+        count = (batch.targets != IGNORED).sum()
+        if model.training and (penalty := model.penalty()) is not None:
+            # It has a gradient but no value: the loss that is told stays that of the text.
+            total = total + count * (penalty - penalty.detach())
+        return total, count
 
     def example(self, config: Any, rows: int) -> Batch:
         """Chance tokens, each the target of the one before: (rows, T)."""

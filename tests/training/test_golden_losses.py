@@ -41,6 +41,7 @@ CASES: dict[str, tuple[ModelConfig, TrainingConfig]] = {
         replace(GPT2, norm_order="post", window=6),
         replace(MUON, optimizer="adamw"),
     ),
+    "gpt, experts, Muon": (replace(QWEN3, experts=4, experts_per_token=2, expert_width=32), MUON),
     "lstm, AdamW": (LSTMConfig(vocabulary_size=32, context=16, layers=2, width=32), replace(MUON, optimizer="adamw")),
     "vit, Muon": (ViTConfig(image_size=8, patch_size=2, classes=4, layers=2, width=32, heads=2), MUON),
 }
