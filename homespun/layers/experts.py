@@ -1,8 +1,8 @@
 """A mixture of experts: several feed-forward layers, of which each position uses a few; (B, T, C) in, the same out.
 
 Shazeer et al. 2017, "Outrageously Large Neural Networks", in the form of Mixtral (Jiang et al. 2024) and Qwen3
-(Yang et al. 2025). A router gives every expert a probability, a position goes to the k likeliest, and what these find is mixed
-by their probabilities, made to sum to one. The parameters of all experts, the work of k.
+(Yang et al. 2025). A router gives every expert a probability, a position goes to the k likeliest, and what these find
+is mixed by their probabilities, made to sum to one. The parameters of all experts, the work of k.
 
 Positions are sorted by expert, so that each expert has one product of the rows that chose it, and one that nobody chose
 costs nothing. Left out: a limit of rows for one expert (no position is ever dropped), experts on other machines.

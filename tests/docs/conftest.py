@@ -1,4 +1,4 @@
-"""A folder in which the commands of a page find what they name: ``my-texts/``, images and, where used, ``runs/demo``."""
+"""A folder in which the commands of a page find what they name: ``my-texts/``, images, and ``runs/demo``."""
 
 import inspect
 import random
