@@ -75,8 +75,10 @@ def lines(result: "Estimate", cluster: "Cluster", gpu: str) -> list[str]:
     from homespun.report.wording import THIN, count, duration, percent, significant, size
 
     gpu_hours = result.seconds / 3600 * cluster.gpus
+    of_these = f", {count(result.active_parameters)} of them for a token"
     rows = [
-        ("model", f"{count(result.parameters)} parameters"),
+        ("model", f"{count(result.parameters)} parameters"
+                  f"{of_these if result.active_parameters < result.parameters else ''}"),
         ("tokens", f"{count(result.tokens)}, {significant(result.tokens / result.parameters)} for each parameter"),
         ("work", f"{result.flops_per_token:.3g} operations per token, {result.flops:.3g} in all "
                  f"(6 x parameters x tokens: {result.rule_of_thumb_flops:.3g})"),

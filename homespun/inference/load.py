@@ -1,7 +1,8 @@
-"""A checkpoint or run folder in, a model and its tokenizer out."""
+"""A checkpoint or run folder in, a model and, if it reads text, its tokenizer out."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -10,14 +11,34 @@ from homespun.common.files import read_json
 from homespun.models.language_model import LanguageModel
 from homespun.models.registry import build_model
 from homespun.models.settings import model_settings
+from homespun.models.vit import ViT
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.checkpoint import load_weights, newest_checkpoint
+
+# What a run is used by, by what its model reads.
+COMMANDS = {"text": "generate", "images": "classify-image"}
 
 
 def load_for_inference(
     run: Path, warn: Callable[[str], None], device: torch.device | None = None
 ) -> tuple[LanguageModel, Tokenizer]:
     """The newest whole checkpoint of the run folder ``run``."""
+    checkpoint, model = load_newest(run, "text", warn)
+    tokenizer = Tokenizer.load(checkpoint / "tokenizer.json")
+    known = model.config.vocabulary_size
+    if tokenizer.vocabulary_size != known:
+        raise DamagedFileError(f"{checkpoint}: the tokenizer has {tokenizer.vocabulary_size} tokens, the model {known}")
+    return (model.to(device) if device else model).eval(), tokenizer
+
+
+def load_for_images(run: Path, warn: Callable[[str], None], device: torch.device | None = None) -> ViT:
+    """The same of a model that reads images."""
+    _, model = load_newest(run, "images", warn)
+    return (model.to(device) if device else model).eval()
+
+
+def load_newest(run: Path, reads: str, warn: Callable[[str], None]) -> tuple[Path, Any]:
+    """The newest whole checkpoint of a run whose model reads ``reads``, and that model."""
     if not run.is_dir():
         raise UsageError(f"there is no run folder {run}; make one with: homespun build SOURCE --out {run}")
     checkpoint = newest_checkpoint(run / "checkpoints", warn, clean=False)
@@ -27,11 +48,10 @@ def load_for_inference(
         config = model_settings(read_json(checkpoint / "config.json"))
     except (AttributeError, TypeError, UsageError) as error:
         raise DamagedFileError(f"{checkpoint / 'config.json'} does not fit this version ({error})") from error
+    if config.reads != reads:
+        raise UsageError(
+            f"the model of {run} reads {config.reads}, not {reads}: homespun {COMMANDS[config.reads]} {run}"
+        )
     model = build_model(config)
     load_weights(checkpoint, model)
-    tokenizer = Tokenizer.load(checkpoint / "tokenizer.json")
-    if tokenizer.vocabulary_size != config.vocabulary_size:
-        raise DamagedFileError(
-            f"{checkpoint}: the tokenizer has {tokenizer.vocabulary_size} tokens, the model {config.vocabulary_size}"
-        )
-    return (model.to(device) if device else model).eval(), tokenizer
+    return checkpoint, model

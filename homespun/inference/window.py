@@ -6,10 +6,10 @@ the context, the older half is let go at once. Both generators ask this one func
 
 import sys
 
-from homespun.models.settings import ModelConfig
+from homespun.models.settings import TextModelConfig
 
 
-def visible_tokens(config: ModelConfig) -> int:
+def visible_tokens(config: TextModelConfig) -> int:
     """How many tokens the model can be given: its context, or any number if it carries a state through the text."""
     return sys.maxsize if config.endless else config.context
 

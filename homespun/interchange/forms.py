@@ -13,7 +13,7 @@ from torch import nn
 from homespun.common.errors import HomespunError
 from homespun.interchange.weights import Weights
 from homespun.models.registry import build_model
-from homespun.models.settings import ModelConfig
+from homespun.models.settings import TextModelConfig
 from homespun.tokenizer.tokenizer import Tokenizer
 
 
@@ -25,7 +25,7 @@ class Form:
     parts: tuple[int, ...]
 
 
-def forms_of(config: ModelConfig) -> dict[str, Form]:
+def forms_of(config: TextModelConfig) -> dict[str, Form]:
     """Every tensor of the model that ``config`` describes, in its order; no memory is taken for them.
 
     ``HomespunError`` for sizes that no machine can count.

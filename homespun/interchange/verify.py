@@ -15,7 +15,7 @@ from homespun.interchange.formats import ROUNDING
 from homespun.interchange.forms import find_fault, model_of
 from homespun.interchange.hostile_texts import hostile_texts
 from homespun.interchange.weights import Weights
-from homespun.models.settings import ModelConfig
+from homespun.models.settings import TextModelConfig
 from homespun.tokenizer.tokenizer import Tokenizer
 
 ROWS, LONGEST_ROW, SEED = 2, 64, 20
@@ -58,7 +58,7 @@ def verify(model: Any, tokenizer: Tokenizer, found: Weights, number: str) -> Ver
     return Verified(len(tensors), not ROUNDING[number], batch.numel(), difference, texts)
 
 
-def compare_sizes(wanted: ModelConfig, found: ModelConfig) -> None:
+def compare_sizes(wanted: TextModelConfig, found: TextModelConfig) -> None:
     """What logits on a short batch would not show."""
     for key in ("vocabulary_size", "context"):
         if getattr(wanted, key) != getattr(found, key):
@@ -92,7 +92,7 @@ def compare_tokenizers(wanted: Tokenizer, found: Tokenizer) -> int:
     return len(texts)
 
 
-def fixed_batch(config: ModelConfig) -> torch.Tensor:
+def fixed_batch(config: TextModelConfig) -> torch.Tensor:
     """The same token ids (B, T) every time."""
     chance = torch.Generator().manual_seed(SEED)
     return torch.randint(config.vocabulary_size, (ROWS, min(LONGEST_ROW, config.context)), generator=chance)

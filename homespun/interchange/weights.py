@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from homespun.models.settings import ModelConfig
+from homespun.models.settings import TextModelConfig
 from homespun.tokenizer.tokenizer import Tokenizer
 
 
@@ -12,6 +12,6 @@ from homespun.tokenizer.tokenizer import Tokenizer
 class Weights:
     """``tensors``: names and shapes of homespun's own model (``named_parameters``), a tied head left out."""
 
-    config: ModelConfig
+    config: TextModelConfig
     tensors: dict[str, torch.Tensor]
     tokenizer: Tokenizer

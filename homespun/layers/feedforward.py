@@ -1,6 +1,7 @@
 """Feed-forward layers: each position on its own, (B, T, C) in, the same shape out.
 
 ``gelu``    two matrices around a GELU (Hendrycks & Gimpel 2016), in GPT-2's tanh form.
+``gelu_exact``  the same with the exact GELU (BERT, the vision transformer).
 ``relu2``   two matrices around a squared ReLU (So et al. 2021, "Primer").
 ``swiglu``  Shazeer 2020, "GLU Variants Improve Transformer": a SiLU gate times a linear path.
 """
@@ -52,6 +53,7 @@ class SwiGLUFeedForward(nn.Module):
 
 FEEDFORWARDS: dict[str, Callable[..., nn.Module]] = {
     "gelu": partial(PlainFeedForward, bend=gelu),
+    "gelu_exact": partial(PlainFeedForward, bend=nn.functional.gelu),
     "relu2": partial(PlainFeedForward, bend=squared_relu),
     "swiglu": SwiGLUFeedForward,
 }

@@ -17,8 +17,31 @@ def matrix_parameters(config: ModelConfig) -> int:
         return count(config).matrices
     heads = config.heads + 2 * config.count_of_key_value_heads
     attention = config.width * config.width_of_head * (heads + config.heads)
-    widening = 2 if config.feedforward == "swiglu" else 1
-    return config.layers * (attention + config.width * config.hidden_width * (widening + 1))
+    return config.layers * (attention + feedforward_parameters(config, config.experts))
+
+
+def feedforward_parameters(config: GPTConfig, experts: int) -> int:
+    """Weights of the matrices of one feed-forward layer, or of ``experts`` of its experts."""
+    if config.experts:
+        return experts * 3 * config.width * config.width_of_expert
+    return config.width * config.hidden_width * (3 if config.feedforward == "swiglu" else 2)
+
+
+def idle_parameters(config: ModelConfig) -> int:
+    """Those of the experts that a token does not use; 0 for all other models."""
+    if not isinstance(config, GPTConfig) or not config.experts:
+        return 0
+    return config.layers * feedforward_parameters(config, config.experts - config.experts_per_token)
+
+
+def active_parameter_count(config: ModelConfig) -> int:
+    """Parameters that one token uses."""
+    return parameter_count(config) - idle_parameters(config)
+
+
+def router_parameters(config: ModelConfig) -> int:
+    """Of all routers."""
+    return config.layers * config.experts * config.width if isinstance(config, GPTConfig) else 0
 
 
 def value_width(config: GPTConfig) -> int:
@@ -46,12 +69,12 @@ def parameter_count(config: ModelConfig) -> int:
     if config.positions == "learned":
         embeddings += config.context * config.width
     last_norm = norm_parameters * config.width if config.norm_order == "pre" else 0
-    return matrix_parameters(config) + config.layers * block + last_norm + embeddings
+    return matrix_parameters(config) + router_parameters(config) + config.layers * block + last_norm + embeddings
 
 
 def forward_flops_per_token(config: ModelConfig) -> float:
-    """Floating-point operations of one token's forward pass at full context."""
-    return 2 * (matrix_parameters(config) + config.vocabulary_size * config.width) + config.mixing_flops_per_token()
+    """Floating-point operations of a forward pass for one target: a token at full context, or an image."""
+    return config.forward_flops(matrix_parameters(config) - idle_parameters(config) + router_parameters(config))
 
 
 def training_flops_per_token(config: ModelConfig) -> float:

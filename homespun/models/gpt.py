@@ -15,6 +15,7 @@ from torch import nn
 from homespun.layers.attention import SelfAttention
 from homespun.layers.block import BLOCKS
 from homespun.layers.cache import KeyValueCache
+from homespun.layers.experts import Experts
 from homespun.layers.feedforward import FEEDFORWARDS
 from homespun.layers.normalization import NORMALIZATIONS
 from homespun.layers.positions import LearnedPositions, RotaryPositions
@@ -22,6 +23,7 @@ from homespun.models.language_model import LanguageModel
 from homespun.models.settings import GPTConfig
 
 GPT2_DEVIATION, GPT2_WIDTH = 0.02, 768
+EVENNESS = 0.01  # weight of the experts' evenness beside the loss: Fedus et al. 2021, section 2.2
 
 
 class GPT(LanguageModel[GPTConfig]):
@@ -50,7 +52,7 @@ class GPT(LanguageModel[GPTConfig]):
                     dropout=config.dropout,
                     window=config.window_of_layer(layer),
                 ),
-                FEEDFORWARDS[config.feedforward](config.width, config.hidden_width, biases=config.biases),
+                feedforward(config),
                 normalization,
                 config.dropout,
             )
@@ -78,6 +80,11 @@ class GPT(LanguageModel[GPTConfig]):
             x = block(x, self.positions, start, layer_cache, documents, added)
         return self.final_norm(x)
 
+    def penalty(self) -> torch.Tensor | None:
+        """How unevenly experts are used: without it a few would get all tokens, and all the learning."""
+        layers = [module.unevenness for module in self.modules() if isinstance(module, Experts)]
+        return EVENNESS * torch.stack(layers).sum() if layers else None
+
     def new_cache(self, batch: int) -> KeyValueCache:
         """An empty cache for ``batch`` sequences of up to ``config.context`` tokens."""
         config = self.config
@@ -89,6 +96,13 @@ class GPT(LanguageModel[GPTConfig]):
             config.width_of_head,
             like=self.token_embedding.weight,
         )
+
+
+def feedforward(config: GPTConfig) -> nn.Module:
+    """One for all tokens, or experts."""
+    if config.experts:
+        return Experts(config.width, config.width_of_expert, config.experts, config.experts_per_token)
+    return FEEDFORWARDS[config.feedforward](config.width, config.hidden_width, biases=config.biases)
 
 
 def initialize(model: GPT) -> None:

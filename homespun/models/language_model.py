@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from homespun.layers.softcap import SoftCap
-from homespun.models.settings import ModelConfig
+from homespun.models.settings import TextModelConfig
 
-C = TypeVar("C", bound=ModelConfig)
+C = TypeVar("C", bound=TextModelConfig)
 
 
 class Cache(Protocol):
@@ -58,6 +58,10 @@ class LanguageModel(nn.Module, Generic[C]):
     def new_cache(self, batch: int) -> Cache:
         """An empty cache for ``batch`` sequences."""
         raise NotImplementedError
+
+    def penalty(self) -> torch.Tensor | None:
+        """What training adds to the mean loss, of the last ``hidden`` in training (0-d); None for most models."""
+        return None
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Activations (…, C), all or a part of them -> logits (…, V) for the token after each."""

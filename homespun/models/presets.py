@@ -3,8 +3,9 @@
 GPT-1: Radford et al. 2018, section 4.1. GPT-2: Radford et al. 2019, table 2. GPT-3: Brown et al. 2020, table 2.1; its
 layers alternate between dense and locally banded attention (section 2.1), whose width it does not tell: 128 is that of
 the Sparse Transformer (Child et al. 2019), which it refers to. Llama 2: Touvron et al. 2023. Mistral: Jiang et al.
-2023.
-Qwen3: Yang et al. 2025, with the sizes of its published configurations. Imports no torch.
+2023. Mixtral: Jiang et al. 2024.
+Qwen3: Yang et al. 2025, with the sizes of its published configurations. Vision transformers: Dosovitskiy et al. 2021,
+table 1, with the patches of their names there (B/16, L/16, H/14) and the classes of ImageNet. Imports no torch.
 """
 
 from collections.abc import Mapping
@@ -28,6 +29,12 @@ LLAMA2: Shape = {
 QWEN3: Shape = {
     "architecture": "gpt", "vocabulary_size": 151_936, "context": 40_960, "key_value_heads": 8, "head_width": 128,
     "rotary_base": 1e6,
+}  # fmt: skip
+
+
+VIT: Shape = {
+    "architecture": "vit", "image_size": 224, "channels": 3, "classes": 1000, "patch_size": 16, "layers": 12,
+    "width": 768, "heads": 12,
 }  # fmt: skip
 
 
@@ -68,6 +75,13 @@ PRESETS: dict[str, Shape] = {
     "qwen3-1.7b": qwen3(28, 2048, 16, 6144, True),
     "qwen3-4b": qwen3(36, 2560, 32, 9728, True),
     "qwen3-8b": qwen3(36, 4096, 32, 12_288, False),
+    "qwen3-30b-a3b": dict(qwen3(48, 2048, 32, 6144, False))
+    | {"key_value_heads": 4, "experts": 128, "experts_per_token": 8, "expert_width": 768},
+    "mixtral-8x7b": dict(LLAMA2)
+    | {"context": 32_768, "key_value_heads": 8, "feedforward_width": 14_336, "rotary_base": 1e6, "experts": 8},
+    "vit-base": VIT,
+    "vit-large": dict(VIT) | {"layers": 24, "width": 1024, "heads": 16},
+    "vit-huge": dict(VIT) | {"layers": 32, "width": 1280, "heads": 16, "patch_size": 14},
 }
 
 

@@ -10,11 +10,13 @@ from homespun.models.gpt import GPT
 from homespun.models.lstm import LSTM
 from homespun.models.rwkv import RWKV
 from homespun.models.settings import ModelConfig
+from homespun.models.vit import ViT
 
 MODELS: dict[str, Callable[[Any], nn.Module]] = {
     "gpt": GPT,
     "lstm": LSTM,
     "rwkv": RWKV,
+    "vit": ViT,
 }
 
 

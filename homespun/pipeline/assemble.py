@@ -9,6 +9,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -44,7 +45,7 @@ from homespun.training.losses import Objective, Task
 from homespun.training.memory import training_memory
 from homespun.training.optimizer import build_optimizer
 from homespun.training.pace import Pace
-from homespun.training.parallel import PARALLEL
+from homespun.training.parallel import PARALLEL, check_batch
 from homespun.training.saving import Saver
 from homespun.training.settings import TrainingConfig
 from homespun.training.sharding import gathered
@@ -57,18 +58,21 @@ class Lesson:
     """What is learned, and from what.
 
     ``model`` with the weights it begins with; ``validation()`` gives every target of the held-back part once, and
-    ``validation_bytes`` the size of its text. ``documents``: what a checkpoint says of the model and how it was made.
-    ``write(model, prompt)`` shows what the model can do, for each of the ``prompts``.
+    ``validation_bytes`` the size of its text, if it is one. ``documents`` and ``tokenizer_file``: what a checkpoint
+    says of the model and how it was made. ``write(model, prompt)`` shows what the model can do, for each of the
+    ``prompts``. ``unit``: what targets are called.
     """
 
     model: nn.Module
     task: Task
     batches: Batches
     validation: Callable[[], Iterable[Batch]]
-    validation_bytes: int
+    validation_bytes: int | None
+    tokenizer_file: Path | None
     documents: dict[str, dict[str, Any]]
     write: Callable[[nn.Module, str], str]
     prompts: list[str]
+    unit: str = "tokens"
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,8 @@ class Place:
 
 
 def prepare_process(training: TrainingConfig, reporter: Reporter, world: World) -> Place:
-    """Threads, random numbers and kernels of this process; before the model is made."""
+    """Its share of the batch, threads, random numbers and kernels of this process; before the model is made."""
+    check_batch(training.batch_size, world)
     device = choose_device(training.device, world.local_rank)
     execution = possible(Execution.of(training), device, reporter)
     torch.set_num_threads(execution.threads)
@@ -117,15 +122,16 @@ def assemble(
     ahead = Ahead(lesson.batches.batch, training.workers)
     stack.callback(ahead.close)
     saver = Saver(
-        run.checkpoints, model, moving, lesson.documents, run.tokenizer, training.keep_checkpoints, reporter.warn,
-        world, background=copy_fits(config, device, world),
+        run.checkpoints, model, moving, lesson.documents, lesson.tokenizer_file, training.keep_checkpoints,
+        reporter.warn, world, background=copy_fits(config, device, world),
     )  # fmt: skip
     stack.callback(saver.settle)
     interruption = stack.enter_context(Interruption())
     recorder = open_recorder(run, config, lesson, state, reporter, world, stack)
 
     def validate(precision: str) -> ExactLoss:
-        return exact_loss(measured, lesson.validation(), lesson.validation_bytes, device, precision, world)
+        batches, size = lesson.validation(), lesson.validation_bytes
+        return exact_loss(measured, batches, size, device, precision, world, lesson.task.measures)
 
     training_run = TrainingRun(
         model=model,
@@ -210,6 +216,7 @@ def open_recorder(
         whole_model,
         lesson.write,
         lesson.prompts,
+        lesson.unit,
         config.sampling.temperature,
         reporter,
         stack.enter_context(reporter.stage("training", state.total, "steps")),

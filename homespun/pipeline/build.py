@@ -5,51 +5,38 @@ the same stages; each stage leaves its result whole or not at all, so the walk m
 """
 
 import contextlib
-import functools
 import json
 import signal
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from homespun.batches.ahead import check_workers
 from homespun.common.configuration import flatten
 from homespun.common.errors import Interrupted, UsageError
-from homespun.common.files import read_json, remove_leftovers, write_json
+from homespun.common.files import remove_leftovers
 from homespun.common.progress import Reporter, Silent
-from homespun.corpus.prepare import CorpusManifest, iterate_texts
-from homespun.corpus.sources import scan
-from homespun.pipeline.configuration import Choices, configure, load_toml, write_toml
-from homespun.pipeline.environment import describe_environment
-from homespun.pipeline.made_with import differences
-from homespun.pipeline.planning import (
-    Plan,
-    choose_corpus,
-    choose_vocabulary,
-    follow_corpus,
-    make_plan,
-    plan_lines,
-)
+from homespun.pipeline.configuration import Choices, configure, load_toml
+from homespun.pipeline.planning import plan_lines
+from homespun.pipeline.prepare_images import FROM_IMAGES
+from homespun.pipeline.prepare_text import FROM_TEXT
 from homespun.pipeline.run_folder import IMPORTED, RunFolder, create_run, locked
+from homespun.pipeline.settled import Clock, Preparation, Ready
 from homespun.pipeline.sinks import check_sinks
-from homespun.pipeline.stages import corpus_stage, tokenizer_stage, tokens_stage
 from homespun.pipeline.train_stage import train_run
 from homespun.report.read_run import read_run
 from homespun.report.terminal import summary, summary_lines
 from homespun.report.write import write_report
-from homespun.tokenizer.tokenizer import Tokenizer
-from homespun.training.device import available_cores, choose_device, set_threads
+from homespun.training.device import available_cores, choose_device
 from homespun.training.dial import Dial
 from homespun.training.execution import check_compiling
 from homespun.training.pace import FixedPace, Pace, TimedPace
 from homespun.training.parallel import check_batch
 from homespun.training.world import World, join_world, processes_here, rank_asked, started_again
 
-SECONDS_BEFORE_THE_CLOCK = 3.0  # starting Python and importing PyTorch, before anything here runs
+PREPARATIONS: dict[str, Preparation] = {"text": FROM_TEXT, "images": FROM_IMAGES}  # by what a model reads
 
 
 def begin(
@@ -64,14 +51,16 @@ def begin(
     """Start a run in the new folder ``out``. ``dial`` None: exactly as configured, no plan."""
     check_vocabulary_key(choices)
     check_sinks(choices.config.training.sinks)
-    scan(sources)
+    preparation = PREPARATIONS[choices.config.model.reads]
+    preparation.check(sources)
     asked = {key: value for key, value in flatten(choices.config).items() if not choices.is_open(key)}
     with join_world(choices.config.training.device) as world:
         run = RunFolder(out)
         check_machine(choices, dial, world)
         # A launcher that starts the processes of a run anew gives them the command that began it.
         if world.is_first and not (started_again() and (out / "run.json").exists()):
-            create_run(out, sources, dial, command, asked, {key: choices.origins[key] for key in asked})
+            origins = {key: choices.origins[key] for key in asked}
+            create_run(out, sources, dial, command, asked, origins, preparation.first_state)
         world.wait()
         return walk(run, reporter, json_output, world)
 
@@ -96,11 +85,11 @@ def continue_run(out: Path, reporter: Reporter, json_output: bool) -> int:
 
 
 def show_plan(sources: list[str], dial: Dial, choices: Choices, reporter: Reporter, json_output: bool) -> int:
-    """Read the text, measure the machine, print the plan, leave nothing behind."""
+    """Read the sources, measure the machine, print the plan, leave nothing behind."""
     check_vocabulary_key(choices)
     with tempfile.TemporaryDirectory(prefix="homespun-plan-") as folder:
         run = create_run(Path(folder) / "run", sources, dial, [], {}, {})
-        plan = prepare_and_plan(run, choices, dial, Clock(run), reporter).plan
+        plan = PREPARATIONS[choices.config.model.reads].prepare(run, choices, dial, Clock(run), reporter).plan
         print(json.dumps(plan.record(), indent=1) if json_output else "\n".join(plan_lines(plan)))
     return 0
 
@@ -121,23 +110,6 @@ def check_machine(choices: Choices, dial: Dial | None, world: World) -> None:
         check_batch(training.batch_size, world)
 
 
-class Clock:
-    """Seconds that a run has had, over all its sessions."""
-
-    def __init__(self, run: RunFolder) -> None:
-        self.run = run
-        self.before = run.record()["seconds_total"] + SECONDS_BEFORE_THE_CLOCK
-        self.began = time.monotonic()
-
-    def seconds(self) -> float:
-        """So far."""
-        return self.before + time.monotonic() - self.began
-
-    def note(self, **changes: Any) -> None:
-        """Write the time, and what else has changed, to ``run.json``."""
-        self.run.update(seconds_total=round(self.seconds(), 1), **changes)
-
-
 def walk(run: RunFolder, reporter: Reporter, json_output: bool, world: World) -> int:
     """All stages in order, skipping what is there. Of several processes the first prepares, all of them train."""
     if not world.is_first:
@@ -149,10 +121,11 @@ def walk(run: RunFolder, reporter: Reporter, json_output: bool, world: World) ->
         if world.size > 1 and choices.is_open("training.threads"):
             share = max(1, available_cores() // processes_here())
             choices = choices.with_values({"training.threads": share}, "plan")
-        ready = prepare_and_plan(run, choices, run.dial(), clock, reporter)
-        if not (run.tokens / "manifest.json").exists():
+        planned = run.plan.exists()
+        ready = PREPARATIONS[choices.config.model.reads].prepare(run, choices, run.dial(), clock, reporter)
+        if not planned:
             reporter.say("\n".join(plan_lines(ready.plan)))
-        tokens_stage(run, ready.tokenizer, ready.corpus, reporter)
+        ready.finish()
         if "training_seconds" not in run.record():
             spare = ready.plan.training_seconds_left(clock.seconds()) if ready.plan.timed else None
             run.update(training_seconds=spare)
@@ -174,7 +147,7 @@ def follow(run: RunFolder, world: World) -> int:
     return 0 if finished else Interrupted.exit_code  # how to go on, the first one says
 
 
-def pace_of(run: RunFolder, ready: "Ready") -> Pace:
+def pace_of(run: RunFolder, ready: Ready) -> Pace:
     """Fixed, or by the seconds that were left for training when it first began."""
     seconds = run.record()["training_seconds"]
     if seconds is None:
@@ -207,81 +180,6 @@ def asked_choices(run: RunFolder) -> Choices:
     return Choices(configure(asked), record["origins"])
 
 
-@dataclass(frozen=True)
-class Ready:
-    """What is there before training: text, tokenizer, plan, and the configuration with the plan's values in it."""
-
-    corpus: CorpusManifest
-    tokenizer: Tokenizer
-    plan: Plan
-    choices: Choices
-
-
-def prepare_and_plan(run: RunFolder, choices: Choices, dial: Dial | None, clock: Clock, reporter: Reporter) -> Ready:
-    """Corpus, tokenizer, plan."""
-    sources = run.record()["sources"]
-    if dial is not None and not run.corpus.exists():
-        choices = choose_corpus(choices, dial.rough_minutes, scan(sources))
-    corpus = corpus_stage(run.corpus, sources, choices.config.corpus, reporter)
-    # From here on the sources are not needed: what was chosen for them stands in the corpus.
-    choices = follow_corpus(choices, corpus)
-    clock.note(state="tokenizer")
-    asked_for_vocabulary = not choices.is_open("tokenizer.vocabulary_size")
-    if dial is not None:
-        choices = choose_vocabulary(choices, dial.rough_minutes, corpus)
-    choices = with_needed_tokens(choices)
-    tokenizer = tokenizer_stage(run, choices.config.tokenizer, asked_for_vocabulary, reporter)
-    clock.note(state="tokens")
-    if run.plan.exists():  # a continued run never plans anew
-        plan = Plan.from_record(read_json(run.plan))
-    else:
-        plan = plan_stage(run, choices, dial, corpus, tokenizer, clock, reporter)
-    choices = choices.with_values(plan.values, "plan")
-    refuse_edited_configuration(run, choices, plan)
-    write_toml(run.config, choices.config)
-    return Ready(corpus, tokenizer, plan, choices)
-
-
-def with_needed_tokens(choices: Choices) -> Choices:
-    """The same with the special tokens that the model cannot do without."""
-    named = choices.config.tokenizer.special_tokens
-    missing = tuple(name for name in choices.config.model.special_tokens if name not in named)
-    return choices.with_values({"tokenizer.special_tokens": named + missing}, "plan") if missing else choices
-
-
-def refuse_edited_configuration(run: RunFolder, choices: Choices, plan: Plan) -> None:
-    """A run goes on as it began: what somebody has written into its ``config.toml`` would have no effect."""
-    if not run.config.exists():
-        return
-    found, wanted = flatten(load_toml(run.config)), flatten(choices.config)
-    if plan.timed:  # at its end such a run writes down the number of steps that it really had
-        found["training.steps"] = wanted["training.steps"]
-    if changes := differences(wanted, found):
-        raise UsageError(
-            f"{run.config} was changed after the run began: {changes}; put it back, or begin a new run with --config"
-        )
-
-
-def plan_stage(
-    run: RunFolder,
-    choices: Choices,
-    dial: Dial | None,
-    corpus: CorpusManifest,
-    tokenizer: Tokenizer,
-    clock: Clock,
-    reporter: Reporter,
-) -> Plan:
-    """The plan, made and written down."""
-    threads = set_threads(choices.config.training.threads)
-    device = choose_device(choices.config.training.device)
-    write_json(run.path / "environment.json", describe_environment(device, threads))
-    reporter.say("planning …")
-    texts = functools.partial(iterate_texts, run.corpus)
-    plan = make_plan(choices, dial, corpus, tokenizer, texts, device, clock.seconds())
-    write_json(run.plan, plan.record())
-    return plan
-
-
 def show_result(run: RunFolder, reporter: Reporter, json_output: bool) -> int:
     """The last words: figures, samples, where the report is, what to do next."""
     report = run.path / "report.html"
@@ -295,7 +193,7 @@ def show_result(run: RunFolder, reporter: Reporter, json_output: bool) -> int:
         reporter.sample("the trained model", sample.get("prompt", ""), sample.get("text", ""))
     print("\n".join(summary_lines(facts)))
     print(f"report: {report}")
-    print(f'go on:  homespun generate {run.path} --prompt "…"   |   homespun chat {run.path}')
+    print(f"go on:  {PREPARATIONS[load_toml(run.config).model.reads].go_on.format(run=run.path)}")
     return 0
 
 

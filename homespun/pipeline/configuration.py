@@ -7,6 +7,7 @@ from typing import Any
 from homespun.common.configuration import flatten, nest, read_toml, replace_values
 from homespun.common.files import write_atomic
 from homespun.corpus.settings import CorpusConfig
+from homespun.images.settings import ImagesConfig
 from homespun.inference.settings import SamplingConfig
 from homespun.models.settings import GPTConfig, ModelConfig, all_settings, model_settings
 from homespun.tokenizer.settings import TokenizerConfig
@@ -15,10 +16,11 @@ from homespun.training.settings import TrainingConfig
 
 @dataclass(frozen=True)
 class Configuration:
-    """``[corpus] [tokenizer] [model] [training] [sampling]``."""
+    """``[corpus] [tokenizer] [images] [model] [training] [sampling]``; a model reads text or images."""
 
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    images: ImagesConfig = field(default_factory=ImagesConfig)
     model: ModelConfig = field(default_factory=GPTConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
@@ -33,6 +35,7 @@ class Options:
 
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    images: ImagesConfig = field(default_factory=ImagesConfig)
     model: ModelOptions = field(default_factory=ModelOptions)  # type: ignore[valid-type]
     training: TrainingConfig = field(default_factory=TrainingConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)

@@ -11,6 +11,7 @@ from homespun.batches.shards import read_manifest
 from homespun.common.configuration import flatten
 from homespun.common.errors import UsageError
 from homespun.common.files import read_json
+from homespun.images.shards import read_manifest as read_image_manifest
 from homespun.pipeline.configuration import Configuration
 from homespun.pipeline.run_folder import RunFolder
 
@@ -20,9 +21,21 @@ MOST_DIFFERENCES_SHOWN = 5
 def made_with(run: RunFolder, config: Configuration) -> dict[str, Any]:
     """The record: the keys of model and training, the checksum of each token shard, the identity of the tokenizer."""
     manifest = read_manifest(run.tokens)
-    flat = {key: value for key, value in flatten(config).items() if key.startswith(("model.", "training."))}
+    return record(config, ("model.", "training."), manifest, {"identity": manifest["tokenizer"]})
+
+
+def made_with_images(run: RunFolder, config: Configuration) -> dict[str, Any]:
+    """The same of a run that learns from images: their keys too, and no tokenizer."""
+    return record(config, ("images.", "model.", "training."), read_image_manifest(run.images), {})
+
+
+def record(
+    config: Configuration, sections: tuple[str, ...], manifest: dict[str, Any], tokenizer: dict[str, Any]
+) -> dict[str, Any]:
+    """The three parts; ``manifest``: of shards."""
+    flat = {key: value for key, value in flatten(config).items() if key.startswith(sections)}
     shards = {shard["file"]: shard["sha256"] for split in manifest["splits"].values() for shard in split["shards"]}
-    return {"configuration": flat, "data": shards, "tokenizer": {"identity": manifest["tokenizer"]}}
+    return {"configuration": flat, "data": shards, "tokenizer": tokenizer}
 
 
 def check_made_with(checkpoint: Path, now: dict[str, Any]) -> None:
@@ -30,7 +43,7 @@ def check_made_with(checkpoint: Path, now: dict[str, Any]) -> None:
     then = read_json(checkpoint / "made_with.json")
     for part, advice in (
         ("configuration", "a run goes on only as it began: put it back, or begin a new run"),
-        ("data", "the tokens are no longer those of this run: put them back, or begin a new run"),
+        ("data", "the shards are no longer those of this run: put them back, or begin a new run"),
         ("tokenizer", "the tokenizer is no longer that of this run: put it back, or begin a new run"),
     ):
         if changes := differences(then[part], now[part]):

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -70,8 +70,27 @@ EXECUTION_REASONS = {
     "training.micro_batch_size": "what fits into memory at once",
     "training.recompute": "without it not even one row would fit into memory",
 }
+IMAGE_REASONS = dict.fromkeys(
+    ("model.image_size", "model.channels", "model.classes", "model.labels"), "what the images are"
+)
 PROCESS_OF_RUN = PROCESS + 90_000_000  # with the tokenizer's machine code, texts and mapped tokens
 SHARE_OF_FREE_MEMORY = 0.85  # estimates of memory are right to 15 % (benchmarks/memory.py)
+
+
+class Facts(Protocol):
+    """What a plan asks of text and of images alike."""
+
+    @property
+    def validation_targets(self) -> float:
+        """Of the whole validation split."""
+        ...
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """How many images are held back."""
+
+    validation_targets: float
 
 
 @dataclass(frozen=True)
@@ -88,6 +107,7 @@ class Plan:
     most_steps: int = 0
     ends_early: bool = False
     law_applies: bool = True  # the law of losses is fitted on runs with this optimizer
+    unit: str = "tokens"  # what is counted: one for each target
     origins: dict[str, str] = field(default_factory=dict)
 
     def training_seconds_left(self, spent: float) -> float:
@@ -103,7 +123,8 @@ class Plan:
     @staticmethod
     def from_record(record: dict[str, Any]) -> "Plan":
         """What ``record`` wrote."""
-        return Plan(**{key: value for key, value in record.items() if key != "choices"})
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in record["values"].items()}
+        return Plan(**{key: value for key, value in record.items() if key != "choices"} | {"values": values})
 
 
 def choose_corpus(choices: Choices, minutes: float, size: SourceSize) -> Choices:
@@ -157,10 +178,8 @@ def make_plan(
     """
     began = time.monotonic()
     facts = text_facts(corpus, tokenizer, texts)
-    set_by_user = {key for key, origin in choices.origins.items() if origin not in ("default", "plan")}
-    fixed = frozenset(set_by_user - {"model.vocabulary_size"})  # the tokenizer decides that one, whoever set it
-    chosen_before = {key: value for key, value in flatten(choices.config).items() if choices.origins.get(key) == "plan"}
-    values = chosen_before | {"model.vocabulary_size": tokenizer.vocabulary_size}
+    fixed = fixed_keys(choices) - {"model.vocabulary_size"}  # the tokenizer decides that one, whoever set it
+    values = chosen_before(choices) | {"model.vocabulary_size": tokenizer.vocabulary_size}
     if dial is not None and "model.context" not in fixed:
         values["model.context"] = context_for(facts)
     choices = choices.with_values(values, "plan")
@@ -168,14 +187,49 @@ def make_plan(
         plan = configured_plan(choices, fixed, facts, device)
     else:
         spent += time.monotonic() - began + facts.train_bytes / ENCODED_BYTES_PER_SECOND
-        make = measured_plan if isinstance(choices.config.model, GPTConfig) else plan_of_given_shape
+        make = measured_plan if has_law(choices.config.model) else plan_of_given_shape
         plan = make(choices, fixed, dial, facts, device, spent)
+    plan = replace(
+        plan,
+        reasons=plan.reasons | {"model.context": f"{facts.train_bytes / 1e6:,.1f} MB of text"},
+        measured=plan.measured | {"bytes_per_token": facts.bytes_per_token, "unigram_loss": facts.unigram_loss},
+    )
+    return whole_plan(plan, choices, fixed, values)
+
+
+def make_image_plan(choices: Choices, dial: Dial | None, facts: ImageFacts, device: torch.device, spent: float) -> Plan:
+    """The same for images; the shape is as it is set, but for what follows the images themselves."""
+    values, fixed = chosen_before(choices), fixed_keys(choices)
+    if dial is None:
+        plan = configured_plan(choices, fixed, facts, device)
+    else:
+        plan = plan_of_given_shape(choices, fixed, dial, facts, device, spent)
+    plan = replace(plan, unit="images", reasons=plan.reasons | IMAGE_REASONS)
+    return whole_plan(plan, choices, fixed, values)
+
+
+def has_law(model: ModelConfig) -> bool:
+    """The ladder of shapes and the law of losses are those of decoders without experts."""
+    return isinstance(model, GPTConfig) and not model.experts
+
+
+def fixed_keys(choices: Choices) -> frozenset[str]:
+    """The keys that the user has set."""
+    return frozenset(key for key, origin in choices.origins.items() if origin not in ("default", "plan"))
+
+
+def chosen_before(choices: Choices) -> dict[str, Any]:
+    """What the stages before the plan have chosen."""
+    return {key: value for key, value in flatten(choices.config).items() if choices.origins.get(key) == "plan"}
+
+
+def whole_plan(plan: Plan, choices: Choices, fixed: frozenset[str], values: dict[str, Any]) -> Plan:
+    """With the ``values`` chosen before, a reason for each, and where every value comes from."""
     values = {key: value for key, value in (values | plan.values).items() if key not in fixed}
     return replace(
         plan,
         values=values,
         reasons={key: reason for key, reason in plan.reasons.items() if key in values},
-        measured=plan.measured | {"bytes_per_token": facts.bytes_per_token, "unigram_loss": facts.unigram_loss},
         origins=choices.origins | dict.fromkeys(values, "plan"),
     )
 
@@ -208,7 +262,7 @@ def measured_plan(
         minutes=dial.minutes,
         timed=dial.minutes is not None and "training.steps" not in fixed and training.schedule == "trapezoid",
         values=values | memory_values(training) | execution_values(execution),
-        reasons=reasons(facts, dial),
+        reasons=reasons(dial),
         expected=expectation_record(best, facts) | memory_record(fit, device),
         measured=measured_record(execution, [*machine.speeds, *speeds]),
         seconds_after_training=after,
@@ -219,7 +273,7 @@ def measured_plan(
 
 
 def plan_of_given_shape(
-    choices: Choices, fixed: frozenset[str], dial: Dial, facts: TextFacts, device: torch.device, spent: float
+    choices: Choices, fixed: frozenset[str], dial: Dial, facts: Facts, device: torch.device, spent: float
 ) -> Plan:
     """For architectures that have no ladder of shapes and no law of losses: the shape as it is, steps by the dial."""
     began = time.monotonic()
@@ -227,30 +281,30 @@ def plan_of_given_shape(
     if dial.parameters is not None:
         raise UsageError(f"--size chooses among shapes of gpt only; set the sizes of {model.architecture} yourself")
     training, fit = fit_into_memory(model, training, fixed, device)
-    tokens_per_step = training.batch_size * model.context
+    targets_per_step = training.batch_size * model.targets_in_row
     long_enough = (dial.minutes or 0.0) * 60 - spent >= SECONDS_WORTH_COMPILING[device.type]
     asked = float(dial.tokens or 0) or (math.inf if long_enough else 0.0)
     execution, speeds = choose_execution(model, fit.rows_at_once, training, device, asked)
     measured = next((speed for speed in speeds if speed.execution == execution), None)
     speed = measured or measure_step(model, fit.rows_at_once, execution, device, training)
     spent += time.monotonic() - began
-    validation_seconds = facts.validation_tokens / (3 * speed.tokens_per_second)  # forward only: a third
+    validation_seconds = facts.validation_targets / (3 * speed.tokens_per_second)  # forward only: a third
     after = SECONDS_OF_SAMPLES_AND_REPORT + validation_seconds
     tokens = float(dial.tokens or 0)
     if dial.minutes is not None:
         refuse_too_little_time(dial.minutes, spent + after)
         tokens = (dial.minutes * 60 - spent - after) * speed.tokens_per_second
-    steps = training.steps if "training.steps" in fixed else max(1, round(tokens / tokens_per_step))
+    steps = training.steps if "training.steps" in fixed else max(1, round(tokens / targets_per_step))
     return Plan(
         minutes=dial.minutes,
         timed=dial.minutes is not None and "training.steps" not in fixed and training.schedule == "trapezoid",
-        values=learning_values(model, training.optimizer, steps, validations_for(facts, steps, tokens_per_step))
+        values=learning_values(model, training.optimizer, steps, validations_for(facts, steps, targets_per_step))
         | memory_values(training)
         | execution_values(execution),
-        reasons=reasons(facts, dial),
+        reasons=reasons(dial),
         expected={
-            "training_tokens": steps * tokens_per_step,
-            "training_seconds": steps * tokens_per_step / speed.tokens_per_second,
+            "training_tokens": steps * targets_per_step,
+            "training_seconds": steps * targets_per_step / speed.tokens_per_second,
             "tokens_per_second": speed.tokens_per_second,
             "parameters": parameter_count(model),
         }
@@ -272,16 +326,16 @@ def asked_for(dial: Dial) -> str:
     return "tokens" if dial.tokens is not None else "size"
 
 
-def configured_plan(choices: Choices, fixed: frozenset[str], facts: TextFacts, device: torch.device) -> Plan:
+def configured_plan(choices: Choices, fixed: frozenset[str], facts: Facts, device: torch.device) -> Plan:
     """For a run that is trained as configured: only how a step is carried out is chosen, where nobody has named it."""
     model, training = choices.config.model, choices.config.training
-    tokens = training.steps * training.batch_size * model.context
+    tokens = training.steps * training.batch_size * model.targets_in_row
     training, fit = fit_into_memory(model, training, fixed, device)
     execution = configured_execution(training)
     if execution is None:
         execution, _ = choose_execution(model, fit.rows_at_once, training, device, tokens)
     expected: dict[str, float] = {"training_tokens": tokens, "parameters": parameter_count(model)}
-    if isinstance(model, GPTConfig):
+    if isinstance(model, GPTConfig) and has_law(model) and isinstance(facts, TextFacts):
         loss = expected_loss(LAW, facts, model, tokens)
         expected |= {"validation_bits_per_byte": facts.bits_per_byte(loss), "validation_loss": loss}
     return Plan(
@@ -409,9 +463,9 @@ def chosen_values(best: Expectation, facts: TextFacts, optimizer: str) -> dict[s
     return shape | learning_values(best.model, optimizer, best.steps, validations)
 
 
-def validations_for(facts: TextFacts, steps: int, tokens_per_step: int) -> int:
+def validations_for(facts: Facts, steps: int, targets_per_step: int) -> int:
     """How often the exact loss may be worked out in a run: at least twice, and in a small share of its time."""
-    validation_steps = facts.validation_tokens / 3 / tokens_per_step  # forward only: a third
+    validation_steps = facts.validation_targets / 3 / targets_per_step  # forward only: a third
     affordable = int(SHARE_FOR_VALIDATION * steps / max(validation_steps, 1e-9))
     return max(2, min(VALIDATIONS_IN_A_RUN, affordable))
 
@@ -437,7 +491,7 @@ def measured_record(execution: Execution, speeds: list[Speed]) -> dict[str, Any]
     }
 
 
-def reasons(facts: TextFacts, dial: Dial) -> dict[str, str]:
+def reasons(dial: Dial) -> dict[str, str]:
     """Why each key has its value, in a few words."""
     lowest = "lowest expected loss for the time that this takes at this machine's measured speed"
     if dial.minutes is not None:
@@ -449,7 +503,6 @@ def reasons(facts: TextFacts, dial: Dial) -> dict[str, str]:
         "corpus.validation_fraction": f"about {VALIDATION_BYTES / 1000:,.0f} kB, at most a tenth",
         "tokenizer.vocabulary_size": "by the amount of text and of time",
         "model.vocabulary_size": "what the tokenizer learned",
-        "model.context": f"{facts.train_bytes / 1e6:,.1f} MB of text",
         "model.width": lowest,
         "model.layers": lowest,
         "model.heads": "heads of 64 channels",
@@ -480,7 +533,7 @@ def plan_lines(plan: Plan) -> list[str]:
     time_and_speed = ""
     if "training_seconds" in expected:
         seconds, speed = expected["training_seconds"], expected["tokens_per_second"]
-        time_and_speed = f" in {seconds:.0f} seconds, {speed:,.0f} tokens/s"
+        time_and_speed = f" in {seconds:.0f} seconds, {speed:,.0f} {plan.unit}/s"
     short = "warning: more memory than is free now"
     other = "" if plan.law_applies else "  (learned from runs with Muon: AdamW ends higher)"
     bits = expected.get("validation_bits_per_byte")
@@ -488,7 +541,7 @@ def plan_lines(plan: Plan) -> list[str]:
     return [
         "plan:" if plan.minutes is None else f"plan for {plan.minutes:g} minutes:",
         f"  model      {expected['parameters']:,.0f} parameters, {expected['memory_bytes'] / 1e9:.2f} GB of memory",
-        f"  training   {expected['training_tokens']:,.0f} tokens{time_and_speed}",
+        f"  training   {expected['training_tokens']:,.0f} {plan.unit}{time_and_speed}",
         *([f"  expected   {bits:.2f} bits per byte of text it has not seen{other}"] if bits is not None else []),
         *([f"  {early}"] if plan.ends_early else []),
         *([f"  {short}"] if expected["memory_bytes"] > expected.get("memory_bytes_free", math.inf) else []),

@@ -27,6 +27,7 @@ class Recorder:
         model: Callable[[], nn.Module | None],
         write: Callable[[nn.Module, str], str],
         prompts: list[str],
+        unit: str,
         temperature: float,
         reporter: Reporter,
         stage: Stage,
@@ -36,6 +37,7 @@ class Recorder:
         self.model = model
         self.write = write
         self.prompts = prompts
+        self.unit = unit
         self.temperature = temperature
         self.reporter = reporter
         self.stage = stage
@@ -50,14 +52,15 @@ class Recorder:
         speed = record["tokens_per_second"]
         self.smooth_speed = speed if not self.smooth_speed else 0.8 * self.smooth_speed + 0.2 * speed
         self.stage.resize(state.total)
-        bits = f", validation {self.validation.bits_per_byte:.3f} bits/byte" if self.validation else ""
-        self.stage.tell(f"loss {record['loss']:.3f}{bits}, {self.smooth_speed:,.0f} tokens/s")
+        measured = f", validation {in_words(self.validation)}" if self.validation else ""
+        self.stage.tell(f"loss {record['loss']:.3f}{measured}, {self.smooth_speed:,.0f} {self.unit}/s")
         self.stage.advance(state.step - self.steps_shown)
         self.steps_shown = state.step
 
     def validated(self, loss: ExactLoss, state: TrainingState) -> None:
         self.validation = loss
-        self.measured({"kind": "validation", "loss": loss.loss, "bits_per_byte": loss.bits_per_byte} | where(state))
+        bits = {} if loss.bits_per_byte is None else {"bits_per_byte": loss.bits_per_byte}
+        self.measured({"kind": "validation", "loss": loss.loss} | bits | loss.measures | where(state))
 
     def skipped(self, record: dict[str, Any], state: TrainingState) -> None:
         """A step that changed nothing; numbers that JSON has no word for are written as text."""
@@ -128,6 +131,13 @@ class Bystander:
 
     def sampled(self, state: TrainingState) -> None:
         self.model()
+
+
+def in_words(found: ExactLoss) -> str:
+    """What is said of a validation while training goes on."""
+    if found.bits_per_byte is not None:
+        return f"{found.bits_per_byte:.3f} bits/byte"
+    return ", ".join([f"{found.loss:.3f}", *(f"{name} {value:.1%}" for name, value in found.measures.items())])
 
 
 def where(state: TrainingState) -> dict[str, Any]:

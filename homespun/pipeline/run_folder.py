@@ -2,7 +2,7 @@
 
 run.json           what was asked for, format version, state, time spent
 config.toml        the full configuration     plan.json    what was planned and why
-corpus/  tokenizer.json  tokens/              the stages' results
+corpus/  tokenizer.json  tokens/  images/     the stages' results
 model.json         what the model is made of  environment.json
 metrics.jsonl  samples.jsonl  checkpoints/    training as it goes
 result.json  report.html                      at the end
@@ -44,6 +44,14 @@ class RunFolder:
     @property
     def tokens(self) -> Path:
         return self.path / "tokens"
+
+    @property
+    def images(self) -> Path:
+        return self.path / "images"
+
+    def shards(self, reads: str) -> Path:
+        """What the model learns from, by what it ``reads``."""
+        return {"text": self.tokens, "images": self.images}[reads]
 
     @property
     def checkpoints(self) -> Path:
@@ -130,11 +138,12 @@ def create_run(
     command: list[str],
     asked: dict[str, Any],
     origins: dict[str, str],
+    state: str = "corpus",
 ) -> RunFolder:
     """A new run folder; an existing one with anything in it is never written over.
 
-    ``asked``: the configuration values that the user has set, ``origins``: where. All of it is written at
-    once, so a kill leaves a run that can go on or a folder that can be used again.
+    ``asked``: the configuration values that the user has set, ``origins``: where. ``state``: the first stage. All of it
+    is written at once, so a kill leaves a run that can go on or a folder that can be used again.
     """
     run = RunFolder(path)
     try:
@@ -150,7 +159,7 @@ def create_run(
             "format": FORMAT_VERSION,
             "homespun_version": __version__,
             "name": path.resolve().name,
-            "state": "corpus",
+            "state": state,
             "sources": sources,
             "asked_for": asdict(dial) if dial else None,
             "command": command,

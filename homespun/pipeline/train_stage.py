@@ -1,11 +1,12 @@
 """The training stage of a run: shards and a configuration in; checkpoints, metrics, samples, result out.
 
-Says what is learned and from what (``Lesson``); ``homespun.pipeline.assemble`` puts the parts of a training together,
-and the one loop runs, in one process or as one of several.
+Says what is learned and from what (a ``Lesson``, by what the model reads); ``homespun.pipeline.assemble`` puts the
+parts of a training together, and the one loop runs, in one process or as one of several.
 """
 
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -20,9 +21,11 @@ from homespun.common.progress import Reporter
 from homespun.inference.writers import WRITERS
 from homespun.models.arithmetic import matrix_parameters, parameter_count, training_flops_per_token
 from homespun.models.registry import build_model
+from homespun.models.settings import TextModelConfig
 from homespun.pipeline.assemble import Lesson, assemble, prepare_process
 from homespun.pipeline.configuration import Configuration, write_toml
 from homespun.pipeline.environment import peak_memory_bytes
+from homespun.pipeline.image_lesson import image_lesson
 from homespun.pipeline.made_with import made_with
 from homespun.pipeline.recorder import Recorder
 from homespun.pipeline.run_folder import RunFolder
@@ -31,7 +34,6 @@ from homespun.training.checkpoint import TrainingState
 from homespun.training.loop import train
 from homespun.training.memory import validation_rows
 from homespun.training.pace import Pace
-from homespun.training.parallel import check_batch
 from homespun.training.tasks import TASKS
 from homespun.training.validation import ExactLoss
 from homespun.training.world import World
@@ -44,10 +46,10 @@ def train_run(run: RunFolder, config: Configuration, pace: Pace, reporter: Repor
 
     True: finished, ``result.json`` is written. False: saved, to be continued.
     """
-    check_shards(run)
     place = prepare_process(config.training, reporter, world)
     with contextlib.ExitStack() as stack:
-        lesson = pretraining(run, config, world)
+        lesson = LESSONS[config.model.reads](run, config, world)
+        write_model_record(run, config, lesson.model)
         training_run, recorder = assemble(run, config, lesson, place, pace, reporter, stack)
         finished = train(training_run)
         if finished:
@@ -59,24 +61,27 @@ def train_run(run: RunFolder, config: Configuration, pace: Pace, reporter: Repor
 
 def pretraining(run: RunFolder, config: Configuration, world: World) -> Lesson:
     """A new model of the configured shape, and the run's own tokens."""
-    training, task = config.training, config.model.task
-    check_batch(training.batch_size, world)
-    model = build_model(config.model)
-    write_model_record(run, config, model)
+    check_shards(run)
+    training, task, shape = config.training, config.model.task, config.model
+    assert isinstance(shape, TextModelConfig)
     tokenizer = Tokenizer.load(run.tokenizer)
-    asked = Asked(run.tokens, config.model.context, training.batch_size, training.seed, world.rank, world.size,
+    asked = Asked(run.tokens, shape.context, training.batch_size, training.seed, world.rank, world.size,
                   tokenizer.special_tokens)  # fmt: skip
-    rows = max(world.size, validation_rows(config.model, training))
+    rows = max(world.size, validation_rows(shape, training))
     return Lesson(
-        model=model,
+        model=build_model(shape),
         task=TASKS[task],
         batches=SOURCES[task].training(asked),
         validation=lambda: SOURCES[task].validation(replace(asked, rows=rows)),
         validation_bytes=read_manifest(run.tokens)["splits"]["validation"]["bytes"],
+        tokenizer_file=run.tokenizer,
         documents={"config.json": flatten(config.model), "made_with.json": made_with(run, config)},
         write=lambda model, prompt: WRITERS[task](model, tokenizer, prompt, config.sampling),
         prompts=[first_words(run, tokenizer), ""],  # the first is shown while training
     )
+
+
+LESSONS: dict[str, Callable[[RunFolder, Configuration, World], Lesson]] = {"text": pretraining, "images": image_lesson}
 
 
 def check_shards(run: RunFolder) -> None:
@@ -125,6 +130,7 @@ def conclude(
     result: dict[str, Any] = {
         "validation_loss": final.loss,
         "bits_per_byte": final.bits_per_byte,
+        **{f"validation_{name}": value for name, value in final.measures.items()},
         "validation_tokens": final.tokens,
         "parameters": parameter_count(config.model),
         "steps": state.step,

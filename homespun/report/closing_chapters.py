@@ -59,16 +59,19 @@ def commands(run: RunData) -> list[tuple[str, str]]:
     again = shlex.quote(f"{run.folder}-again")
     sources = " ".join(shlex.quote(str(source)) for source in sequence(run.run, "sources")) or "SOURCES"
     rebuild = f"homespun build {sources} --config {folder}/config.toml --out {again}"
-    found = [("Make the same model again, from the same text", rebuild)]
+    data = "images" if run.images else "text"
+    found = [(f"Make the same model again, from the same {data}", rebuild)]
     original = [str(word) for word in sequence(run.run, "command")]
     if original:
         found.append(("This is how it was started", shlex.join(original)))
-    found += [
-        ("Let it write", f"homespun generate {folder} --prompt {shlex.quote(first_prompt(run))}"),
-        ("Talk with it", f"homespun chat {folder}"),
-        ("Train on from its last checkpoint", f"homespun train --resume {folder}"),
-    ]
-    return found
+    if run.images:
+        found.append(("Let it name what a picture shows", f"homespun classify-image {folder} PICTURE.png"))
+    else:
+        found += [
+            ("Let it write", f"homespun generate {folder} --prompt {shlex.quote(first_prompt(run))}"),
+            ("Talk with it", f"homespun chat {folder}"),
+        ]
+    return [*found, ("Train on from its last checkpoint", f"homespun train --resume {folder}")]
 
 
 def first_prompt(run: RunData) -> str:

@@ -30,6 +30,8 @@ class Shape:
     key_value_heads: int
     head_width: int
     hidden: int
+    experts: int
+    chosen: int
     gated: bool
     norm: str
     rotary: bool
@@ -52,13 +54,16 @@ def shape_of(architecture: dict[str, Any]) -> Shape | None:
     if not width or not layers:
         return None
     gated = (text(architecture, "feedforward") or "swiglu") == "swiglu"
+    hidden = size("feedforward_width", -(-8 * width // 3 // 32) * 32 if gated else 4 * width)
     return Shape(
         width=width,
         layers=layers,
         heads=heads,
         key_value_heads=size("key_value_heads", heads),
         head_width=size("head_width", width // heads),
-        hidden=size("feedforward_width", -(-8 * width // 3 // 32) * 32 if gated else 4 * width),
+        hidden=size("expert_width", hidden) if size("experts") else hidden,
+        experts=size("experts"),
+        chosen=size("experts_per_token", 1),
         gated=gated,
         norm="LayerNorm" if text(architecture, "normalization") == "layer" else "RMSNorm",
         rotary=text(architecture, "positions") != "learned",
@@ -93,7 +98,8 @@ def decoder_drawing(architecture: dict[str, Any]) -> str:
     for norm_name, style, name, remarks in (
         (shape.norm, "attention", "causal self-attention", [heads, *([" · ".join(attention)] if attention else [])]),
         (shape.norm, "feedforward", f"feed-forward, {feedforward}",
-         [f"{whole(shape.width)} → {whole(shape.hidden)} → {whole(shape.width)}"]),
+         [f"{whole(shape.width)} → {whole(shape.hidden)} → {whole(shape.width)}",
+          *([f"{shape.experts} experts, {shape.chosen} for a token"] if shape.experts else [])]),
     ):  # fmt: skip
         entry = y - 14
         parts.append(arrow(entry - 10, y))
@@ -123,9 +129,12 @@ def decoder_drawing(architecture: dict[str, Any]) -> str:
     y += STEP
     parts.append(box(y, "io", "one logit for every token", "softmax makes them probabilities"))
     height = y + BOX_HEIGHT + 8
+    layers = f"a {feedforward} feed-forward layer"
+    if shape.experts:
+        layers = f"{shape.chosen} of {shape.experts} {feedforward} feed-forward layers"
     words = (
         f"Token ids are embedded in {shape.width} channels, pass {shape.layers} blocks of {shape.norm}, causal "
-        f"self-attention ({heads}) and a {feedforward} feed-forward layer of {shape.hidden} channels, each added to "
+        f"self-attention ({heads}) and {layers} of {shape.hidden} channels, each added to "
         f"the residual stream, and a last norm; the output head gives one logit for every token."
     )
     return (

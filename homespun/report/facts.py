@@ -2,13 +2,14 @@
 
 Where a run is finished its ``result.json`` is the authority; before that the newest line of ``metrics.jsonl`` is.
 Bits per byte and nats per token measure the same thing in two units:
-bits per byte = (nats per token / ln 2) x (tokens / bytes), with tokens and bytes of the text that was scored.
+bits per byte = (nats per token / ln 2) x (tokens / bytes), with tokens and bytes of the text that was scored. What
+is a token elsewhere is an image where a model learns from images.
 """
 
 import math
 from dataclasses import dataclass
 
-from homespun.report.lookup import first_number, mapping, number
+from homespun.report.lookup import as_number, first_number, mapping, number, sequence
 from homespun.report.read_run import RunData
 
 BEST_MARGIN = 0.005  # a validation loss this share above the best one counts as a rise
@@ -16,7 +17,7 @@ BEST_MARGIN = 0.005  # a validation loss this share above the best one counts as
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known about a run; ``None`` for what is not known yet. Losses are nats per token."""
+    """What is known about a run; ``None`` for what is not known yet. Losses are nats per token, or per ``unit``."""
 
     validation_loss: float | None
     bits_per_byte: float | None
@@ -47,6 +48,9 @@ class Facts:
     memory_bytes: float | None
     best_validation_loss: float | None
     best_validation_tokens: float | None
+    accuracy: float | None  # share of the validation images that are named rightly
+    most_frequent: float | None  # share of them that are of the most frequent class
+    unit: str
 
     @property
     def memorizing(self) -> bool:
@@ -86,8 +90,9 @@ def work_out(run: RunData) -> Facts:
     result, training, validation = run.result, run.training, run.validation
     loss = either(number(result, "validation_loss"), validation.last("loss"))
     bits = either(number(result, "bits_per_byte"), validation.last("bits_per_byte"))
-    train, held_out = mapping(run.tokens, "splits", "train"), mapping(run.tokens, "splits", "validation")
-    bytes_per_token_validation = ratio(number(held_out, "bytes"), number(held_out, "tokens"))
+    data, counted = (run.images, "images") if run.images else (run.tokens, "tokens")
+    train, held_out = mapping(data, "splits", "train"), mapping(data, "splits", "validation")
+    bytes_per_token_validation = ratio(number(held_out, "bytes"), number(held_out, counted))
     tokens_per_byte = ratio(1.0, bytes_per_token_validation)
     factor = either(ratio(bits, loss), product(tokens_per_byte, 1 / math.log(2)))
     compression = mapping(run.corpus, "compression")
@@ -111,11 +116,11 @@ def work_out(run: RunData) -> Facts:
         unigram_name="token frequencies" if unigram_loss is not None else "byte frequencies",
         parameters=parameters,
         tokens_seen=tokens_seen,
-        train_tokens=number(train, "tokens"),
-        validation_tokens=number(held_out, "tokens"),
-        epochs=either(number(result, "epochs"), ratio(tokens_seen, number(train, "tokens"))),
+        train_tokens=number(train, counted),
+        validation_tokens=number(held_out, counted),
+        epochs=either(number(result, "epochs"), ratio(tokens_seen, number(train, counted))),
         tokens_per_parameter=ratio(tokens_seen, parameters),
-        bytes_per_token_train=ratio(number(train, "bytes"), number(train, "tokens")),
+        bytes_per_token_train=ratio(number(train, "bytes"), number(train, counted)),
         bytes_per_token_validation=bytes_per_token_validation,
         vocabulary_size=number(run.tokens, "vocabulary_size"),
         steps=either(training.last("step"), validation.last("step")),
@@ -133,7 +138,17 @@ def work_out(run: RunData) -> Facts:
         ),
         best_validation_loss=best,
         best_validation_tokens=best_tokens,
+        accuracy=either(number(result, "validation_accuracy"), validation.last("accuracy")),
+        most_frequent=ratio(
+            max(map(as_counted, sequence(held_out, "of_class")), default=None), number(held_out, counted)
+        ),
+        unit=counted.removesuffix("s"),
     )
+
+
+def as_counted(value: object) -> float:
+    """A count of a list; 0 for what is none."""
+    return as_number(value) or 0.0
 
 
 def best_validation(run: RunData) -> tuple[float | None, float | None]:

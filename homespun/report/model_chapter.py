@@ -19,6 +19,8 @@ MOST_ROWS = 200
 def model_chapter(run: RunData, facts: Facts) -> str:
     """Parameters, operations, the drawing and the tensors."""
     lead = "A stack of equal blocks; each lets every token look back at the ones before it, and then think it over."
+    if run.images:
+        lead = "A stack of equal blocks; each lets every patch of an image look at all others, and then think it over."
     if not run.model:
         return chapter("model", "The model", lead, not_yet("The model is built after the text has become tokens."))
     bare = number(run.model, "parameters_without_embeddings")
@@ -26,12 +28,16 @@ def model_chapter(run: RunData, facts: Facts) -> str:
         [
             card("parameters", count(facts.parameters), "" if bare is None else f"{count(bare)} without embeddings"),
             card("as fp32", size(facts.parameters * BYTES_OF_A_PARAMETER if facts.parameters else None), "on disk"),
-            card("to learn a token", count(facts.flops_per_token), "floating-point operations"),
+            card(
+                f"to learn {'a token' if facts.unit == 'token' else 'from an image'}",
+                count(facts.flops_per_token),
+                "floating-point operations",
+            ),
             card("to learn all", count(facts.flops_total), "floating-point operations"),
-            card("tokens seen", significant(facts.tokens_per_parameter), "per parameter"),
+            card(f"{facts.unit}s seen", significant(facts.tokens_per_parameter), "per parameter"),
         ]
     )
-    if facts.tokens_per_parameter is not None:
+    if facts.tokens_per_parameter is not None and not run.images:
         inside += paragraph(
             "About 20 tokens per parameter make the best of a given amount of computing (Hoffmann et al. 2022, "
             "“Chinchilla”); with fewer, more time or more text would still teach this model much.",

@@ -8,6 +8,7 @@ from homespun.report.wording import MINUS, UNKNOWN, count, decimal, duration, pe
 
 STAGES = {
     "corpus": "reading its texts",
+    "images": "reading its images",
     "tokenizer": "learning its tokens",
     "tokens": "turning text into tokens",
     "training": "training",
@@ -19,6 +20,11 @@ BITS_OF_A_BYTE = 8.0
 def meaning(facts: Facts) -> str:
     """The result in plain words."""
     bits = facts.bits_per_byte
+    if facts.accuracy is not None:
+        guess = ""
+        if facts.most_frequent is not None:
+            guess = f" Who always names the most frequent class gets {percent(facts.most_frequent)}."
+        return f"Your model names {percent(facts.accuracy)} of the images rightly that it has never seen.{guess}"
     if bits is None:
         return "The model has not been measured on held-out text yet."
     opening = f"Your model needs {decimal(bits)} bits for each byte of text it has never seen"
@@ -39,31 +45,48 @@ def headline_chapter(run: RunData, facts: Facts) -> str:
     inside = "" if run.finished else unfinished(run)
     if run.unreadable:
         inside += element("p", f"<strong>Could not read:</strong> {escape('; '.join(run.unreadable))}", "note warning")
-    if facts.bits_per_byte is None:
+    if facts.bits_per_byte is None and facts.accuracy is None:
         inside += not_yet("The headline appears after the first validation.")
     else:
         inside += paragraph(meaning(facts), "meaning")
+    if facts.bits_per_byte is not None:
         inside += comparison(facts)
     inside += cards(
         [
-            card("validation", decimal(facts.bits_per_byte), "bits per byte"),
-            card("perplexity", significant(facts.perplexity), "as unsure as a fair choice among this many tokens"),
+            *(text_cards(facts) if facts.accuracy is None else image_cards(facts)),
             card("parameters", count(facts.parameters), "numbers the model learned"),
-            card("tokens seen", count(facts.tokens_seen), epochs_in_words(facts)),
+            card(f"{facts.unit}s seen", count(facts.tokens_seen), epochs_in_words(facts)),
             card("training time", duration(facts.seconds_training), whole_time(facts)),
-            card("speed", count(facts.tokens_per_second), "tokens per second"),
+            card("speed", count(facts.tokens_per_second), f"{facts.unit}s per second"),
         ]
     )
     return chapter("result", "What came out", "", inside)
 
 
+def text_cards(facts: Facts) -> list[str]:
+    """How well text is predicted."""
+    return [
+        card("validation", decimal(facts.bits_per_byte), "bits per byte"),
+        card("perplexity", significant(facts.perplexity), "as unsure as a fair choice among this many tokens"),
+    ]
+
+
+def image_cards(facts: Facts) -> list[str]:
+    """How well images are named."""
+    return [
+        card("accuracy", percent(facts.accuracy), "of images it has never seen"),
+        card("validation", decimal(facts.validation_loss, 3), "nats per image"),
+    ]
+
+
 def epochs_in_words(facts: Facts) -> str:
-    """How often the training text was read."""
+    """How often what there is to train on was read."""
     if facts.epochs is None:
         return "in training"
+    what = "text" if facts.unit == "token" else "images"
     if facts.epochs < 1:
-        return f"{percent(facts.epochs)} of the training text"
-    return f"the training text {significant(facts.epochs, 2)} times"
+        return f"{percent(facts.epochs)} of the training {what}"
+    return f"the training {what} {significant(facts.epochs, 2)} times"
 
 
 def whole_time(facts: Facts) -> str:
@@ -135,9 +158,9 @@ def expected_rows(run: RunData, facts: Facts) -> list[tuple[str, str, str, str]]
     """One row per number that the plan foretold."""
     kinds = (
         ("validation bits per byte", "validation_bits_per_byte", facts.bits_per_byte, decimal),
-        ("validation loss, nats per token", "validation_loss", facts.validation_loss, decimal),
-        ("tokens per second", "tokens_per_second", facts.tokens_per_second, count),
-        ("tokens to train on", "training_tokens", facts.tokens_seen, count),
+        (f"validation loss, nats per {facts.unit}", "validation_loss", facts.validation_loss, decimal),
+        (f"{facts.unit}s per second", "tokens_per_second", facts.tokens_per_second, count),
+        (f"{facts.unit}s to train on", "training_tokens", facts.tokens_seen, count),
         ("training time", "training_seconds", facts.seconds_training, duration),
         ("parameters", "parameters", facts.parameters, count),
         ("memory", "memory_bytes", facts.memory_bytes, size),

@@ -11,6 +11,7 @@ from homespun.report.closing_chapters import (
 from homespun.report.data_chapters import corpus_chapter, tokenizer_chapter
 from homespun.report.document import document, resource
 from homespun.report.facts import Facts, work_out
+from homespun.report.image_chapter import images_chapter
 from homespun.report.lookup import text
 from homespun.report.markup import escape
 from homespun.report.model_chapter import model_chapter
@@ -36,11 +37,19 @@ CHAPTERS: tuple[tuple[str, str, Chapter], ...] = (
 )
 
 
+# Of a run that learns from images: a chapter on them takes the place of those on text, tokens and words.
+IMAGE_CHAPTERS = tuple(
+    ("data", "Images", images_chapter) if chapter[0] == "data" else chapter
+    for chapter in CHAPTERS
+    if chapter[0] not in ("tokens", "words")
+)
+
+
 def whole_page(run: RunData) -> str:
     """The report of one run."""
-    facts = work_out(run)
+    facts, chapters = work_out(run), IMAGE_CHAPTERS if run.images else CHAPTERS
     return document(
-        [(identity, name, write(run, facts)) for identity, name, write in CHAPTERS],
+        [(identity, name, write(run, facts)) for identity, name, write in chapters],
         title=run.name,
         maker="report of a run",
         heading=run.name,

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from homespun.tokenizer.tokenizer import Tokenizer
 
 TRAINING_COLUMNS = ("step", "loss", "learning_rate", "gradient_norm", "tokens", "seconds", "tokens_per_second")
-VALIDATION_COLUMNS = ("step", "loss", "bits_per_byte", "tokens", "seconds", "unigram_loss")
+VALIDATION_COLUMNS = ("step", "loss", "bits_per_byte", "tokens", "seconds", "unigram_loss", "accuracy")
 KNOWN_FILES = ("run.json", "config.toml", "plan.json", "environment.json", "corpus", "tokenizer.json",
-               "tokens", "model.json", "metrics.jsonl", "samples.jsonl", "result.json")  # fmt: skip
+               "tokens", "images", "model.json", "metrics.jsonl", "samples.jsonl", "result.json")  # fmt: skip
 LONGEST_LINE = 1 << 20  # characters; a longer line is no record of ours
 LONGEST_CONFIGURATION = 1 << 18
 LONGEST_JSON = 64 << 20
@@ -91,6 +91,7 @@ class RunData:
     environment: dict[str, Any] = field(default_factory=dict)
     corpus: dict[str, Any] = field(default_factory=dict)
     tokens: dict[str, Any] = field(default_factory=dict)
+    images: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
     training: Series = field(default_factory=lambda: Series.empty(TRAINING_COLUMNS))
@@ -133,6 +134,7 @@ def read_run(folder: Path) -> RunData:
         environment=read_mapping(folder / "environment.json", unreadable),
         corpus=read_mapping(folder / "corpus" / "manifest.json", unreadable),
         tokens=read_mapping(folder / "tokens" / "manifest.json", unreadable),
+        images=read_mapping(folder / "images" / "manifest.json", unreadable),
         model=read_mapping(folder / "model.json", unreadable),
         result=read_mapping(folder / "result.json", unreadable),
         training=training,
@@ -269,4 +271,4 @@ def read_tokenizer(path: Path, unreadable: list[str]) -> "Tokenizer | None":
 
 def where(path: Path) -> str:
     """The path as people know it inside a run folder."""
-    return f"{path.parent.name}/{path.name}" if path.parent.name in {"corpus", "tokens"} else path.name
+    return f"{path.parent.name}/{path.name}" if path.parent.name in {"corpus", "tokens", "images"} else path.name

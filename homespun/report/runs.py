@@ -109,6 +109,7 @@ def read_for_comparison(folder: Path) -> RunData:
         run=read_mapping(folder / "run.json", unreadable),
         configuration=read_text(folder / "config.toml", unreadable),
         tokens=read_mapping(folder / "tokens" / "manifest.json", unreadable),
+        images=read_mapping(folder / "images" / "manifest.json", unreadable),
         model=read_mapping(folder / "model.json", unreadable),
         result=read_mapping(folder / "result.json", unreadable),
         training=training,

@@ -9,7 +9,7 @@ from homespun.report.lookup import number
 from homespun.report.markup import showable
 from homespun.report.overview import IMPORTED, STAGES, meaning
 from homespun.report.read_run import RunData
-from homespun.report.wording import THIN, count, decimal, duration, significant, size
+from homespun.report.wording import THIN, count, decimal, duration, percent, significant, size
 
 ONE_LINE = str.maketrans("\n\r\t", "   ")  # a name from a file must not move the cursor
 
@@ -27,7 +27,7 @@ def summary_lines(run: RunData) -> list[str]:
         ("memory", size(facts.memory_bytes) if facts.memory_bytes is not None else ""),
     ]
     lines = [f"{run.name}: {state}"]
-    if facts.bits_per_byte is not None:
+    if facts.bits_per_byte is not None or facts.accuracy is not None:
         lines.append(meaning(facts))
     lines += [f"  {name:<10}{words}" for name, words in rows if words]
     lines += [f"  could not read {what}" for what in run.unreadable]
@@ -35,9 +35,11 @@ def summary_lines(run: RunData) -> list[str]:
 
 
 def result_line(facts: Facts) -> str:
-    """The validation loss in its three units."""
+    """The validation loss in its three units; of images, how many are named rightly."""
     if facts.validation_loss is None:
         return "no validation yet"
+    if facts.accuracy is not None:
+        return f"accuracy {percent(facts.accuracy)}, {decimal(facts.validation_loss, 3)} nats per image"
     bits = f"{decimal(facts.bits_per_byte, 3)} bits per byte, " if facts.bits_per_byte is not None else ""
     return f"{bits}{decimal(facts.validation_loss, 3)} nats per token, perplexity {significant(facts.perplexity)}"
 
@@ -54,10 +56,10 @@ def model_line(facts: Facts) -> str:
 def training_line(facts: Facts) -> str:
     """Tokens, time and speed."""
     known = [
-        f"{count(facts.tokens_seen)} tokens" if facts.tokens_seen is not None else "",
+        f"{count(facts.tokens_seen)} {facts.unit}s" if facts.tokens_seen is not None else "",
         f"{significant(facts.epochs, 2)} epochs" if facts.epochs is not None else "",
         duration(facts.seconds_training) if facts.seconds_training is not None else "",
-        f"{count(facts.tokens_per_second)} tokens/s" if facts.tokens_per_second is not None else "",
+        f"{count(facts.tokens_per_second)} {facts.unit}s/s" if facts.tokens_per_second is not None else "",
     ]
     return ", ".join(part for part in known if part)
 

@@ -26,7 +26,8 @@ def curves_chapter(run: RunData, facts: Facts) -> str:
     if not len(run.training) and not len(run.validation):
         return chapter("curves", "How it learned", lead, not_yet("The curves begin with the first steps of training."))
     factor = facts.bits_per_nat_token
-    views = [("nats per token", loss_view(run, facts, 1.0, "nats per token", "nats", False))]
+    nats = f"nats per {facts.unit}"
+    views = [(nats, loss_view(run, facts, 1.0, nats, "nats", False))]
     if factor is not None:
         views.insert(0, ("bits per byte", loss_view(run, facts, factor, "bits per byte", "bits", False)))
         views.append(("both axes logarithmic", loss_view(run, facts, factor, "bits per byte", "log", True)))
@@ -45,12 +46,13 @@ def curves_chapter(run: RunData, facts: Facts) -> str:
     ]
     if any(small):
         inside += f'<div class="multiples">{"".join(f"<figure>{one}</figure>" for one in small if one)}</div>'
-    rows = validation_rows(run)
+    measure = ("bits per byte", "bits_per_byte") if facts.accuracy is None else ("accuracy", "accuracy")
+    rows = validation_rows(run, measure[1])
     if rows:
         inside += fold(
             "The validations as a table",
             table(
-                ("step", "tokens", "nats per token", "bits per byte", "time"),
+                ("step", f"{facts.unit}s", nats, measure[0], "time"),
                 rows,
                 caption="validations",
                 numeric=(1, 2, 3, 4),
@@ -66,7 +68,7 @@ def scaled(values: Sequence[float], factor: float) -> list[float]:
 
 def positions(run: RunData) -> tuple[Sequence[float], Sequence[float], str]:
     """What the curves are drawn against: tokens where both series know them, otherwise steps."""
-    for name, label in (("tokens", "tokens seen"), ("step", "steps")):
+    for name, label in (("tokens", "images seen" if run.images else "tokens seen"), ("step", "steps")):
         columns = (run.training[name], run.validation[name])
         if all(not len(column) or any(not math.isnan(value) for value in column) for column in columns):
             return columns[0], columns[1], label
@@ -133,14 +135,14 @@ def verdict(facts: Facts) -> str:
         return "There is no validation yet."
     if facts.memorizing and facts.best_validation_loss is not None:
         best_at = facts.best_validation_tokens
-        when = "" if best_at is None else f" after {count(best_at)} tokens"
+        when = "" if best_at is None else f" after {count(best_at)} {facts.unit}s"
         rise = percent(facts.validation_loss / facts.best_validation_loss - 1)
         return (
-            f"The validation loss was lowest ({decimal(facts.best_validation_loss)} nats per token){when} and has "
-            f"risen by {rise} since: the model has begun to learn its text by heart. Stop earlier, or add text."
+            f"The validation loss was lowest ({decimal(facts.best_validation_loss)} nats per {facts.unit}){when} and "
+            f"has risen by {rise} since: the model has begun to learn by heart. Stop earlier, or add to its data."
         )
     return (
-        f"The last validation loss is {decimal(facts.validation_loss, 3)} nats per token, a perplexity of "
+        f"The last validation loss is {decimal(facts.validation_loss, 3)} nats per {facts.unit}, a perplexity of "
         f"{significant(facts.perplexity)}; it is the best of the run or very near it: more training may still help."
     )
 
@@ -159,8 +161,8 @@ def small_chart(run: RunData, name: str, title: str, identity: str) -> str:
                       width=SMALL[0], height=SMALL[1])  # fmt: skip
 
 
-def validation_rows(run: RunData) -> list[tuple[str, ...]]:
-    """The validations; of very many, evenly chosen ones."""
+def validation_rows(run: RunData, measure: str) -> list[tuple[str, ...]]:
+    """The validations, with one column besides the loss; of very many, evenly chosen ones."""
     series = run.validation
     chosen = spaced(list(range(len(series))), MOST_ROWS)
 
@@ -173,7 +175,7 @@ def validation_rows(run: RunData) -> list[tuple[str, ...]]:
             count(at("step", place)),
             count(at("tokens", place)),
             decimal(at("loss", place), 4),
-            decimal(at("bits_per_byte", place), 4),
+            decimal(at(measure, place), 4),
             duration(at("seconds", place)),
         )
         for place in chosen
@@ -201,7 +203,7 @@ def samples_chapter(run: RunData, facts: Facts) -> str:
     for step, samples in chosen:
         head = "" if step < 0 else f"step {count(step)}"
         if samples[0].tokens is not None:
-            head += f"{' · ' if head else ''}{count(samples[0].tokens)} tokens"
+            head += f"{' · ' if head else ''}{count(samples[0].tokens)} {facts.unit}s"
         texts = "".join(sample_text(sample) for sample in samples[:MOST_SAMPLES_OF_A_MOMENT])
         items += f"<li><h3>{escape(head or 'a sample')}</h3>{texts}</li>"
     left_out = len(moments) - len(chosen)
@@ -223,7 +225,7 @@ def speed_chapter(run: RunData, facts: Facts) -> str:
     times, speeds = run.training["seconds"], run.training["tokens_per_second"]
     inside = cards(
         [
-            card("on average", count(facts.tokens_per_second), "tokens per second"),
+            card("on average", count(facts.tokens_per_second), f"{facts.unit}s per second"),
             card("useful work", count(facts.flops_per_second), "operations per second"),
             card("memory", size(facts.memory_bytes), "at its highest"),
             card("steps", count(facts.steps), ""),
@@ -237,8 +239,9 @@ def speed_chapter(run: RunData, facts: Facts) -> str:
         Line("logged", times, speeds, "raw", sets_range=False),
         Line("smoothed", times, smooth(speeds), "training"),
     ]
-    axes = Axis(f"{unit} of training", significant), Axis("tokens per second", count, from_zero=True)
-    picture = responsive(lines, [], *axes, "Tokens per second", "Tokens per second against training time.", "speed")
+    axes = Axis(f"{unit} of training", significant), Axis(f"{facts.unit}s per second", count, from_zero=True)
+    title = f"{facts.unit.capitalize()}s per second"
+    picture = responsive(lines, [], *axes, title, f"{title} against training time.", "speed")
     return chapter("speed", "How fast it went", lead, inside + element("figure", picture))
 
 

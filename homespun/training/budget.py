@@ -86,6 +86,11 @@ class TextFacts:
         """Of the whole validation split."""
         return self.validation_bytes / self.bytes_per_token
 
+    @property
+    def validation_targets(self) -> float:
+        """Every token is one."""
+        return self.validation_tokens
+
     def bits_per_byte(self, loss: float) -> float:
         """Of a loss in nats per token."""
         return loss / math.log(2) / self.bytes_per_token

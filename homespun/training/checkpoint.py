@@ -1,10 +1,10 @@
 """Checkpoints: folders that are whole or absent, checked by SHA-256, without a pickle.
 
 ``checkpoints/step-00000400/`` holds ``model.safetensors``, ``optimizer.safetensors`` (all else that moves:
-moments, the guard's and the average's state), ``config.json`` (the model's), ``tokenizer.json``, ``made_with.json``
-(the configuration and the data of the run), ``state.json`` (where it stands) and ``manifest.json`` (a checksum for
-each). A folder is filled under a temporary name, synced and renamed, so a kill at any moment leaves the previous
-one; the newest whole one is found again.
+moments, the guard's and the average's state), ``config.json`` (the model's), ``tokenizer.json`` if it reads text,
+``made_with.json`` (the configuration and the data of the run), ``state.json`` (where it stands) and ``manifest.json``
+(a checksum for each). A folder is filled under a temporary name, synced and renamed, so a kill at any moment leaves
+the previous one; the newest whole one is found again.
 
 Tensors are whole, whatever number of processes they were spread over, so any number can go on with them.
 Random numbers need no place here: every step draws from a seed of its own (``homespun.training.loop``).
@@ -38,9 +38,8 @@ from homespun.training.sharding import placed_like, whole
 
 FORMAT_VERSION = 2
 NAME = re.compile(r"step-(\d{8})")
-FILES = frozenset(
-    {"model.safetensors", "optimizer.safetensors", "config.json", "tokenizer.json", "made_with.json", "state.json"}
-)
+TOKENIZER = "tokenizer.json"
+FILES = frozenset({"model.safetensors", "optimizer.safetensors", "config.json", "made_with.json", "state.json"})
 
 
 @dataclass
@@ -98,12 +97,12 @@ def take_snapshot(
 
 
 def save_checkpoint(
-    folder: Path, snapshot: Snapshot, documents: dict[str, dict[str, Any]], tokenizer_file: Path, keep: int
+    folder: Path, snapshot: Snapshot, documents: dict[str, dict[str, Any]], tokenizer_file: Path | None, keep: int
 ) -> Path:
     """Write ``folder/step-NNNNNNNN`` and remove all but it and the ``keep - 1`` before it.
 
-    ``documents``: what ``config.json`` and ``made_with.json`` say. Later steps go too: they were damaged, or this
-    run would have continued from them.
+    ``documents``: what ``config.json`` and ``made_with.json`` say. Models of images have no tokenizer. Later steps go
+    too: they were damaged, or this run would have continued from them.
     """
     path = folder / checkpoint_name(snapshot.state.step)
     with atomic_folder(path) as temporary:
@@ -111,7 +110,8 @@ def save_checkpoint(
         write_tensors(snapshot.moving, temporary / "optimizer.safetensors")
         for name, content in (documents | {"state.json": asdict(snapshot.state)}).items():
             (temporary / name).write_text(json.dumps(content, indent=1), "utf-8")
-        shutil.copyfile(tokenizer_file, temporary / "tokenizer.json")
+        if tokenizer_file is not None:
+            shutil.copyfile(tokenizer_file, temporary / TOKENIZER)
         sums = {file.name: sha256_of_file(file) for file in sorted(temporary.iterdir())}
         write_json(temporary / "manifest.json", {"format": FORMAT_VERSION, "sha256": sums})
     kept = [found for found in list_checkpoints(folder) if found <= path][-keep:]
@@ -157,7 +157,7 @@ def verify_checkpoint(path: Path) -> None:
         raise DamagedFileError(
             f"checkpoint {path} has format {manifest.get('format')!r}, this version reads {FORMAT_VERSION}"
         )
-    if manifest["sha256"].keys() != FILES:
+    if manifest["sha256"].keys() not in (FILES, FILES | {TOKENIZER}):
         raise DamagedFileError(
             f"checkpoint file {path / 'manifest.json'} is damaged (it does not list what belongs there)"
         )

@@ -12,7 +12,7 @@ Units: operations (a multiply and an add are two), seconds, bytes; rates in TFLO
 from dataclasses import dataclass, replace
 
 from homespun.common.errors import UsageError
-from homespun.models.arithmetic import parameter_count, training_flops_per_token
+from homespun.models.arithmetic import active_parameter_count, parameter_count, training_flops_per_token
 from homespun.models.settings import ModelConfig
 from homespun.training.footprint import HALF
 from homespun.training.memory import Memory, training_memory
@@ -82,10 +82,12 @@ class Layout:
 class Estimate:
     """Everything about a run on paper; ``flops`` are counted with attention, ``rule_of_thumb_flops`` are 6 N D.
 
-    ``cache``: bytes that generation keeps of one text as long as the context, in 16-bit numbers.
+    ``active_parameters``: those that one token uses, the N of the rule; with experts they are not all. ``cache``:
+    bytes that generation keeps of one text as long as the context, in 16-bit numbers.
     """
 
     parameters: int
+    active_parameters: int
     tokens: float
     flops_per_token: float
     flops: float
@@ -103,10 +105,11 @@ def estimate(model: ModelConfig, training: TrainingConfig, cluster: Cluster, tok
     seconds = tokens / tokens_per_second(model, training, cluster)
     return Estimate(
         parameters=parameters,
+        active_parameters=active_parameter_count(model),
         tokens=tokens,
         flops_per_token=training_flops_per_token(model),
         flops=training_flops_per_token(model) * tokens,
-        rule_of_thumb_flops=6.0 * parameters * tokens,
+        rule_of_thumb_flops=6.0 * active_parameter_count(model) * tokens,
         seconds=seconds,
         price=seconds / 3600 * cluster.gpus * cluster.price_per_hour,
         cache=float(HALF * model.cached_numbers()),

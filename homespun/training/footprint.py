@@ -13,6 +13,7 @@ from homespun.models.settings import GPTConfig, ModelConfig
 from homespun.training.settings import TrainingConfig
 
 FULL, HALF = 4, 2  # bytes of a number
+WHOLE = 8  # bytes of a whole number
 
 
 def number_bytes(training: TrainingConfig) -> int:
@@ -42,7 +43,9 @@ class Footprint(Protocol):
 
 def footprint_of(model: ModelConfig) -> Footprint:
     """By closed forms where there are some."""
-    if isinstance(model, GPTConfig) and model.norm_order == "pre" and not model.window:
+    # Experts cannot be traced: who goes where is not known without numbers. With bands or post-norm the closed form is
+    # near enough.
+    if isinstance(model, GPTConfig) and (model.experts or (model.norm_order == "pre" and not model.window)):
         return DecoderFootprint(model)
     from homespun.training.tracing import TracedFootprint
 
@@ -69,21 +72,40 @@ class DecoderFootprint:
         """Of the block that is worked out again, with the gradients of its widest layer."""
         kinds = {False, self.model.value_embeddings > 0}
         blocks = [block_tensors(self.model, training, with_values) for with_values in kinds]
-        return max(blocks, key=sum) + [FULL * self.model.hidden_width] * 2
+        return max(blocks, key=sum) + [FULL * hidden_numbers(self.model)] * 2
 
     def recomputed(self, training: TrainingConfig) -> float:
         return sum(self.recomputed_tensors(training))
 
     def widest(self, training: TrainingConfig) -> float:
         model = self.model
-        widths = 4 * model.width + (4 if model.feedforward == "swiglu" else 2) * model.hidden_width
+        widths = 4 * model.width + (4 if model.feedforward == "swiglu" else 2) * hidden_numbers(model)
+        if model.experts:  # rows by expert, what was found, and that by position again
+            widths += 3 * model.experts_per_token * model.width
         block = max(end - begin for begin, end in query_blocks(model.context))  # of one block of queries at a time
         return widths + (2 * model.heads * block if training.attention == "explicit" else 0)
 
     def largest_stack(self) -> tuple[int, tuple[int, int]]:
-        narrow, wide = sorted((self.model.width, self.model.hidden_width))
-        matrices = 3 if self.model.feedforward == "swiglu" else 2
+        hidden = self.model.width_of_expert if self.model.experts else self.model.hidden_width
+        narrow, wide = sorted((self.model.width, hidden))
+        matrices = (3 if self.model.feedforward == "swiglu" else 2) * max(1, self.model.experts)
         return self.model.layers * narrow * wide * matrices, (narrow, wide)
+
+
+def hidden_numbers(model: GPTConfig) -> int:
+    """Hidden channels that one token has in the feed-forward layer, or in the experts that it uses."""
+    return model.experts_per_token * model.width_of_expert if model.experts else model.hidden_width
+
+
+def expert_tensors(model: GPTConfig, number: int) -> list[float]:
+    """Bytes for each token of what experts keep beside their hidden channels.
+
+    What the router is asked with, in fp32; the rows by expert and what was found for them, by position; probabilities,
+    and for each choice its weight before and after the sum, and whole numbers: which expert, whose turn, whose row.
+    """
+    chosen = model.experts_per_token
+    return [FULL * model.width, number * chosen * model.width, number * chosen * model.width,
+            FULL * model.experts, chosen * (2 * FULL + 3 * WHOLE) + FULL]  # fmt: skip
 
 
 def block_tensors(model: GPTConfig, training: TrainingConfig, with_values: bool) -> list[float]:
@@ -95,9 +117,10 @@ def block_tensors(model: GPTConfig, training: TrainingConfig, with_values: bool)
     """
     number, explicit = number_bytes(training), training.attention == "explicit"
     queries, values = model.heads * model.width_of_head, value_width(model)
-    rms, hidden = model.normalization == "rms", number * model.hidden_width
+    rms, hidden = model.normalization == "rms", number * hidden_numbers(model)
     kept: list[float] = [FULL * model.width] * (4 if rms else 2)  # the stream, and results before the gain
-    kept += [number * model.width] * 2
+    kept.append(number * model.width)
+    kept += expert_tensors(model, number) if model.experts else [number * model.width]
     projected = number * (queries + 2 * values)
     if with_values or explicit:  # the values are a tensor of their own; does anybody still look at the projection?
         kept.append(number * values)

@@ -154,7 +154,7 @@ def train_step(run: Stepping, share: float) -> tuple[torch.Tensor, torch.Tensor,
     for number, part in enumerate(parts):
         with exchange_gradients(run.objective, number == len(parts) - 1):
             with autocast(run.device, run.state.execution.precision):
-                total, _ = run.objective(part)
+                total, *_ = run.objective(part)
             mean = total / targets_in_step
             # Processes take the mean of their gradients; the loss is a sum over all of them.
             (mean * world.size).backward()

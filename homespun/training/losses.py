@@ -1,6 +1,6 @@
 """What a batch costs: the objective of a task, as a sum of nats and the number of targets behind it.
 
-A task is any object with ``loss(model, batch) -> (sum, count)``; the loop divides by the count of the
+A task is any object with ``loss(model, batch) -> (sum, count, …)``; the loop divides by the count of the
 whole step, so that accumulation over micro-batches, and over processes, equals one large batch.
 """
 
@@ -14,9 +14,15 @@ from homespun.training.cross_entropy import read_out_cross_entropy
 
 
 class Task(Protocol):
-    """An objective: sum of losses (0-d tensor, nats) and how many targets it sums over."""
+    """An objective: sum of losses (0-d tensor, nats) and how many targets it sums over.
 
-    def loss(self, model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]: ...
+    ``measures``: names of further sums over the same targets, which follow these two; validation tells their means.
+    """
+
+    @property
+    def measures(self) -> tuple[str, ...]: ...
+
+    def loss(self, model: Any, batch: Batch) -> tuple[torch.Tensor, ...]: ...
 
     def example(self, config: Any, rows: int) -> Batch:
         """A batch of chance numbers, of the form and size of the real ones: for measuring and counting."""
@@ -26,13 +32,19 @@ class Task(Protocol):
 class NextToken:
     """Cross-entropy of each next token, in nats; logits are made and forgotten a piece at a time."""
 
-    def loss(self, model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    measures: tuple[str, ...] = ()
+
+    def loss(self, model: Any, batch: Batch) -> tuple[torch.Tensor, ...]:
         """``model``: a ``LanguageModel``."""
         hidden = model.hidden(batch.inputs, documents=batch.documents)  # (B, T, C)
         total = read_out_cross_entropy(
             hidden.flatten(0, 1), model.head.weight, batch.targets.flatten(), model.logit_softcap
         )
-        return total, (batch.targets != IGNORED).sum()
+        count = (batch.targets != IGNORED).sum()
+        if model.training and (penalty := model.penalty()) is not None:
+            # It has a gradient but no value: the loss that is told stays that of the text.
+            total = total + count * (penalty - penalty.detach())
+        return total, count
 
     def example(self, config: Any, rows: int) -> Batch:
         """Chance tokens, each the target of the one before: (rows, T)."""
@@ -41,12 +53,12 @@ class NextToken:
 
 
 class Objective(nn.Module):
-    """Model and task as one module, ``batch -> (sum, count)``: what is compiled, replicated or sharded as a whole."""
+    """Model and task as one module, ``batch -> sums``: what is compiled, replicated or sharded as a whole."""
 
     def __init__(self, model: nn.Module, task: Task) -> None:
         super().__init__()
         self.model = model
         self.task = task
 
-    def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, batch: Batch) -> tuple[torch.Tensor, ...]:
         return self.task.loss(self.model, batch)

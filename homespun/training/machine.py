@@ -113,7 +113,8 @@ def measure_step(
             times.append(time.perf_counter() - started)
             if len(times) > 1 and sum(times[1:]) > LONG_ENOUGH:
                 break
-    return Speed(execution, training_flops_per_token(config), rows * config.context / statistics.median(times[1:]))
+    targets = rows * config.targets_in_row
+    return Speed(execution, training_flops_per_token(config), targets / statistics.median(times[1:]))
 
 
 def candidates(config: ModelConfig, training: TrainingConfig, threads: int, device: torch.device) -> list[Execution]:

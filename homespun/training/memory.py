@@ -54,14 +54,14 @@ class Memory:
 def training_memory(
     model: ModelConfig, training: TrainingConfig, rows: int, shares: int = 1, snapshot: bool = False, gpu: bool = False
 ) -> Memory:
-    """``rows`` windows of ``model.context`` tokens at once, in one process of ``shares`` that share one model.
+    """``rows`` windows of ``model.context`` tokens, or images, at once, in one of ``shares`` processes with one model.
 
     ``gpu``: PyTorch's own allocator there fills its holes again.
     """
     parameters, matrices, number = parameter_count(model), matrix_parameters(model), number_bytes(training)
     second_moments = parameters - (matrices if training.optimizer == "muon" else 0)
     block, rest = matrices / model.layers, parameters - matrices
-    tokens = rows * model.context
+    tokens = rows * model.positions_in_row
     weights = FULL * parameters * (2 if training.average_decay else 1) / shares
     moments = FULL * (parameters + second_moments) / shares
     # Autocast keeps the copies that it makes of whole matrices until the gradient is there.
@@ -116,26 +116,26 @@ def hole_bytes(model: ModelConfig, training: TrainingConfig, tokens: int, others
 
 def loss_bytes(model: ModelConfig, number: int, tokens: int) -> float:
     """Of the loss, worked out piece by piece: a piece of logits, the gradients of the head and of what goes into it."""
-    piece = min(tokens * model.vocabulary_size, max(LOGITS_AT_ONCE, model.vocabulary_size))
+    piece = min(tokens * model.outputs, max(LOGITS_AT_ONCE, model.outputs))
     # Logits, their logarithms, those of the piece before if there was one; in bf16 also what is cast, before and after.
-    fulls = 3 if piece < tokens * model.vocabulary_size else 2
+    fulls = 3 if piece < tokens * model.outputs else 2
     logits = piece * (fulls * FULL + (2 * HALF if number == HALF else 0))
     # The gradient of the head, what is about to be added to it, and in bf16 the head itself.
-    head = model.vocabulary_size * model.width * (2 * FULL + (HALF if number == HALF else 0))
+    head = model.outputs * model.width * (2 * FULL + (HALF if number == HALF else 0))
     return logits + head + FULL * tokens * model.width
 
 
 def validation_rows(model: ModelConfig, training: TrainingConfig) -> int:
     """Windows in one forward pass of the exact validation, in each process: no more than training takes at once."""
-    rows = max(1, VALIDATION_TOKENS_AT_ONCE // model.context)
+    rows = max(1, VALIDATION_TOKENS_AT_ONCE // model.positions_in_row)
     return min(rows, training.micro_batch_size or rows)
 
 
 def validation_bytes(model: ModelConfig, training: TrainingConfig) -> float:
     """Of a forward pass in fp32 that keeps nothing: the widest block, or a piece of logits as in training."""
-    tokens = model.context * validation_rows(model, training)
-    numbers = tokens * model.vocabulary_size
-    piece = min(numbers, max(LOGITS_AT_ONCE, model.vocabulary_size))
+    tokens = model.positions_in_row * validation_rows(model, training)
+    numbers = tokens * model.outputs
+    piece = min(numbers, max(LOGITS_AT_ONCE, model.outputs))
     logits = piece * (3 if piece < numbers else 2)
     return FULL * max(tokens * footprint_of(model).widest(training), logits + 2 * tokens * model.width)
 
@@ -212,13 +212,14 @@ def divisors(number: int) -> list[int]:
 
 def too_large(model: ModelConfig, least: Fit, available: float, fixed: frozenset[str]) -> str:
     """One line: what is needed, what there is, what to change."""
-    changes = [f"take a smaller model than {model.width} x {model.layers}", "a shorter model.context"]
+    changes = [f"take a smaller model than {model.width} x {model.layers}", model.shorter_rows]
     if "training.recompute" in fixed and not least.recompute:
         changes.insert(0, "set training.recompute")
     if "training.micro_batch_size" in fixed and least.rows_at_once > 1:
         changes.insert(0, "set training.micro_batch_size to 1")
     return (
-        f"training needs {least.needed / 1e9:.2f} GB of memory even with {least.rows_at_once} x {model.context} tokens "
-        f"at once, and {available / 1e9:.2f} GB may be used: {', or '.join(changes)}, or share the model among more "
-        "processes (torchrun and training.parallel sharded)"
+        f"training needs {least.needed / 1e9:.2f} GB of memory even with {least.rows_at_once} x "
+        f"{model.positions_in_row} positions at once, and {available / 1e9:.2f} GB may be used: "
+        f"{', or '.join(changes)}, or share the model among more processes (torchrun and "
+        "training.parallel sharded)"
     )

@@ -25,7 +25,7 @@ class Saver:
     model: nn.Module
     moving: dict[str, Moving]
     documents: dict[str, dict[str, Any]]
-    tokenizer_file: Path
+    tokenizer_file: Path | None
     keep: int
     warn: Callable[[str], None]
     world: World = field(default_factory=World)

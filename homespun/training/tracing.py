@@ -55,7 +55,7 @@ def way(training: TrainingConfig, recomputed: bool) -> Execution:
 
 @cache
 def traced(config: ModelConfig, execution: Execution) -> tuple[float, ...]:
-    """Bytes for each token, with one row at once."""
+    """Bytes for each position, with one row at once."""
     kept: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -71,5 +71,5 @@ def traced(config: ModelConfig, execution: Execution) -> tuple[float, ...]:
         weights = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
         with saved_tensors_hooks(keep, lambda tensor: tensor), autocast(torch.device("cpu"), execution.precision):
             Objective(model, task)(batch)
-        tokens = config.context
-        return tuple(storage.nbytes() / tokens for number, storage in kept.items() if number not in weights)
+        positions = config.positions_in_row
+        return tuple(storage.nbytes() / positions for number, storage in kept.items() if number not in weights)

@@ -1,4 +1,4 @@
-"""A folder in which the commands of a page find what they name: ``my-texts/`` and, where it is used, ``runs/demo``."""
+"""A folder in which the commands of a page find what they name: ``my-texts/``, images, and ``runs/demo``."""
 
 import inspect
 import random
@@ -7,11 +7,13 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from homespun.cli.main import run
 from tests.docs.shell import SMALL
+from tests.images.conftest import png_bytes, stripes
 
 
 def write_texts(folder: Path) -> None:
@@ -19,6 +21,13 @@ def write_texts(folder: Path) -> None:
     folder.mkdir()
     (folder / "textwrap.py").write_text(inspect.getsource(textwrap), "utf-8")
     (folder / "random.txt").write_text(inspect.getsource(random), "utf-8")
+
+
+def write_images(folder: Path) -> None:
+    """A small file of images, and a picture."""
+    images, classes = stripes(60)
+    np.savez(folder / "digits.npz", images=images, labels=classes)
+    (folder / "seven.png").write_bytes(png_bytes(images[0][..., None], 0))
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +53,7 @@ def one_thread() -> Iterator[None]:
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, demo_run: Path) -> Path:
     """The folder in which a page's commands run; a plan measures the smallest model only."""
     write_texts(tmp_path / "my-texts")
+    write_images(tmp_path)
     shutil.copytree(demo_run, tmp_path / "runs" / "demo")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("homespun.training.budget.LONGEST_MEASURED_STEP", 0.0)

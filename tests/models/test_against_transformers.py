@@ -6,6 +6,7 @@ gradient of every weight, which is brought into our layout by the same mapping a
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -141,6 +142,61 @@ def test_gpt2(transformers: ModuleType, width: int, heads: int) -> None:
         feedforward="gelu", biases=True, query_key_norm=False, tied_embeddings=True, norm_epsilon=1e-5,
     )  # fmt: skip
     compare(transformers.GPT2LMHeadModel(config), GPT(ours), gpt2_tensors)
+
+
+def expert_tensors(theirs: Tensors, layers: int, config: GPTConfig) -> Tensors:
+    """Those of Qwen3 with experts, which transformers keeps in stacks -> ours, where they lie beneath each other."""
+    renamed = dict(theirs)
+    for i in range(layers):
+        there = f"model.layers.{i}.mlp."
+        for name in ("gate_proj.weight", "up_proj.weight", "down_proj.weight"):
+            renamed[there + name] = torch.zeros(1, config.width)
+        if not config.query_key_norm:
+            for name in ("q_norm", "k_norm"):
+                renamed[f"model.layers.{i}.self_attn.{name}.weight"] = torch.zeros(1)
+    ours = qwen3_tensors(renamed, layers)
+    for i in range(layers):
+        there, here = f"model.layers.{i}.mlp.", f"blocks.{i}.feedforward."
+        ours[here + "router.weight"] = theirs[there + "gate.weight"]
+        ours[here + "gate_and_widen.weight"] = theirs[there + "experts.gate_up_proj"].flatten(0, 1)
+        ours[here + "output.weight"] = theirs[there + "experts.down_proj"].flatten(0, 1)
+    return {
+        name: tensor
+        for name, tensor in ours.items()
+        if config.query_key_norm or not name.endswith(("query_norm.weight", "key_norm.weight"))
+    }
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("experts", "chosen"), [(4, 2), (6, 1), (3, 3)])
+def test_qwen3_with_experts(transformers: ModuleType, experts: int, chosen: int) -> None:
+    config = transformers.Qwen3MoeConfig(
+        hidden_size=32, intermediate_size=72, moe_intermediate_size=24, num_hidden_layers=2, vocab_size=53,
+        num_experts=experts, num_experts_per_tok=chosen, norm_topk_prob=True, decoder_sparse_step=1, mlp_only_layers=[],
+        num_attention_heads=4, num_key_value_heads=2, head_dim=12, max_position_embeddings=40, rms_norm_eps=1e-6,
+        tie_word_embeddings=False, rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+        attention_dropout=0.0, attn_implementation="eager", experts_implementation="eager",
+    )  # fmt: skip
+    ours = GPTConfig(
+        vocabulary_size=53, context=40, layers=2, width=32, heads=4, key_value_heads=2, head_width=12,
+        tied_embeddings=False, norm_epsilon=1e-6, experts=experts, experts_per_token=chosen, expert_width=24,
+    )  # fmt: skip
+    compare(transformers.Qwen3MoeForCausalLM(config), GPT(ours), partial(expert_tensors, config=ours))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mixtral(transformers: ModuleType) -> None:
+    config = transformers.MixtralConfig(
+        hidden_size=32, intermediate_size=40, num_hidden_layers=2, vocab_size=53, num_local_experts=4,
+        num_experts_per_tok=2, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=40,
+        rms_norm_eps=1e-5, tie_word_embeddings=False, rope_parameters={"rope_type": "default", "rope_theta": 1e6},
+        attention_dropout=0.0, sliding_window=None, attn_implementation="eager", experts_implementation="eager",
+    )  # fmt: skip
+    ours = GPTConfig(
+        vocabulary_size=53, context=40, layers=2, width=32, heads=4, key_value_heads=2, feedforward_width=40,
+        tied_embeddings=False, norm_epsilon=1e-5, query_key_norm=False, rotary_base=1e6, experts=4,
+    )  # fmt: skip
+    compare(transformers.MixtralForCausalLM(config), GPT(ours), partial(expert_tensors, config=ours))
 
 
 def gpt1_tensors(theirs: Tensors, layers: int) -> Tensors:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from homespun.models.arithmetic import matrix_parameters, parameter_count
+from homespun.models.arithmetic import active_parameter_count, matrix_parameters, parameter_count
 from homespun.models.presets import PRESETS
 from homespun.models.registry import build_model
 from homespun.models.settings import model_settings
@@ -22,6 +22,11 @@ EXACT = {
     "qwen3-1.7b": 1_720_574_976,
     "qwen3-4b": 4_022_468_096,
     "qwen3-8b": 8_190_735_360,
+    "qwen3-30b-a3b": 30_532_122_624,
+    "mixtral-8x7b": 46_702_792_704,
+    "vit-base": 86_567_656,
+    "vit-large": 304_326_632,
+    "vit-huge": 632_045_800,
 }
 # Brown et al. 2020, table 2.1, in millions, and in how much we differ from its rounded figures.
 TOLD = {
@@ -54,6 +59,13 @@ def test_the_largest_costs_what_its_paper_says() -> None:
     config = model_settings(dict(PRESETS["gpt3-175b"]))
     assert 6 * parameter_count(config) * 300e9 == pytest.approx(3.14e23, rel=0.002)
     assert matrix_parameters(config) == 12 * 96 * 12_288**2
+
+
+def test_a_token_uses_a_part_of_all_experts() -> None:
+    """Qwen3-30B-A3B has its name from the 3.3 billion that are active (Yang et al. 2025), Mixtral 8x7B uses 12.9."""
+    for name, billions in (("qwen3-30b-a3b", 3.35), ("mixtral-8x7b", 12.88)):
+        config = model_settings(dict(PRESETS[name]))
+        assert active_parameter_count(config) / 1e9 == pytest.approx(billions, abs=0.005)
 
 
 def test_every_preset_is_here() -> None:

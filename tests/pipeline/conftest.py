@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.images.conftest import archive, picture_folder  # noqa: F401  # fixtures of this folder too
+
 # Everything that could differ between two runs is fixed, so that runs are equal to the bit.
 TINY = [
     "--model.width=32",

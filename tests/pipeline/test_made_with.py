@@ -58,7 +58,7 @@ def test_the_same_is_let_through(tmp_path: Path) -> None:
     [
         ("configuration", "model.width", 64, "another configuration: model.width: 32 -> 64; a run goes on only as"),
         ("configuration", "model.bias", True, "another configuration: model.bias: nothing -> True; "),
-        ("data", "train-00000.bin", "ff", "another data: train-00000.bin: ab12 -> ff; the tokens are no longer those"),
+        ("data", "train-00000.bin", "ff", "another data: train-00000.bin: ab12 -> ff; the shards are no longer those"),
         ("tokenizer", "identity", "77", "another tokenizer: identity: ef56 -> 77; the tokenizer is no longer that"),
     ],
 )

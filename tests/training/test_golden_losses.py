@@ -14,10 +14,11 @@ import torch
 
 from homespun.batches.batch import Batch
 from homespun.models.registry import MODELS
-from homespun.models.settings import LSTMConfig, ModelConfig, RWKVConfig
+from homespun.models.settings import LSTMConfig, ModelConfig, RWKVConfig, ViTConfig
 from homespun.training.loop import train_step
 from homespun.training.schedule import trapezoid
 from homespun.training.settings import TrainingConfig
+from homespun.training.tasks import TASKS
 from tests.training.process import MODEL, TRAINING, Process
 
 GOLDEN = Path(__file__).parent / "golden_losses.json"
@@ -46,6 +47,8 @@ CASES: dict[str, tuple[ModelConfig, TrainingConfig]] = {
     "lstm, Muon": (LSTM, MUON),
     "rwkv, Muon": (RWKV, MUON),
     "rwkv, AdamW": (RWKV, replace(MUON, optimizer="adamw")),
+    "gpt, experts, Muon": (replace(QWEN3, experts=4, experts_per_token=2, expert_width=32), MUON),
+    "vit, Muon": (ViTConfig(image_size=8, patch_size=2, classes=4, layers=2, width=32, heads=2), MUON),
 }
 
 
@@ -58,11 +61,23 @@ def sequences(number: int) -> Batch:
     return Batch(rows[:, :-1], rows[:, 1:])
 
 
+def pictures(number: int) -> Batch:
+    """Eight noisy images, each with one bright line of four that it may have: which, is asked."""
+    generator = torch.Generator().manual_seed(number)
+    lines = torch.randint(4, (8,), generator=generator)
+    images = torch.rand(8, 1, 8, 8, generator=generator) - 1
+    images[torch.arange(8), 0, 2 * lines] += 1
+    return Batch(images, lines)
+
+
+BATCHES = {"next_token": sequences, "images": pictures}
+
+
 def curve(folder: Path, tokenizer_file: Path, case: str) -> list[float]:
     """Training loss of every tenth step, in nats per token."""
     model, training = CASES[case]
-    run = Process(folder, tokenizer_file, training, model).run
-    run.batch = sequences
+    run = Process(folder, tokenizer_file, training, model, TASKS[model.task]).run
+    run.batch = BATCHES[model.task]
     losses = []
     for step in range(STEPS):
         loss, *_ = train_step(run, trapezoid(step, STEPS, training))

@@ -43,7 +43,8 @@ SHAPES = [
              values, strict=True))
     for values in itertools.product(("swiglu", "gelu"), ("rotary", "learned"), ("rms", "layer"), (True, False),
                                     (2,), (0, 2))
-] + [{"feedforward": "relu2"}, {"key_value_heads": 4}, {"head_width": 32}, {"feedforward_width": 352}]  # fmt: skip
+] + [{"feedforward": "relu2"}, {"key_value_heads": 4}, {"head_width": 32}, {"feedforward_width": 352},
+     {"experts": 4, "expert_width": 192}, {"experts": 6, "experts_per_token": 3, "normalization": "layer"}]  # fmt: skip
 
 
 def small(**parts: object) -> GPTConfig:

@@ -12,7 +12,7 @@ from typing import Any
 
 from homespun.common.errors import HomespunError
 from homespun.interchange.huggingface.config_file import ConfigFile
-from homespun.models.settings import ModelConfig
+from homespun.models.settings import TextModelConfig
 
 LAYER = re.compile(r"\.(\d+)\.")
 
@@ -70,7 +70,7 @@ class Family:
         """Whether a tensor of ours stands in the file with rows and columns exchanged."""
         return self.inputs_first and len(shape) == 2 and ours.startswith("blocks.")
 
-    def faults(self, config: ModelConfig) -> list[str]:
+    def faults(self, config: TextModelConfig) -> list[str]:
         """The settings that this family cannot have, in words; of another architecture only that it is one."""
         if config.architecture not in self.settings["architecture"]:
             return [f"model.architecture is {config.architecture}"]

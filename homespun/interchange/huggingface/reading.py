@@ -23,7 +23,7 @@ from homespun.interchange.manifest import check_manifest
 from homespun.interchange.options import Reading
 from homespun.interchange.stored import TensorSource, open_tensors
 from homespun.interchange.weights import Weights
-from homespun.models.settings import ModelConfig, model_settings
+from homespun.models.settings import TextModelConfig, model_settings
 from homespun.tokenizer.tokenizer import Tokenizer
 
 CONFIG, HPARAMS = "config.json", "hparams.json"
@@ -66,7 +66,7 @@ def load_config(folder: Path) -> ConfigFile:
     raise HomespunError(f"{folder} has no {CONFIG} (and no {HPARAMS}), which says what model the weights are of")
 
 
-def settings_of(file: ConfigFile, family: Family) -> ModelConfig:
+def settings_of(file: ConfigFile, family: Family) -> TextModelConfig:
     """Our settings; a contradiction among them is the file's."""
     values: dict[str, Any] = family.read(file)
     try:
@@ -75,7 +75,7 @@ def settings_of(file: ConfigFile, family: Family) -> ModelConfig:
         raise DamagedFileError(f"{file.path}: as homespun's setting, {error}") from error
 
 
-def check_sizes(file: ConfigFile, family: Family, config: ModelConfig, source: TensorSource) -> None:
+def check_sizes(file: ConfigFile, family: Family, config: TextModelConfig, source: TensorSource) -> None:
     """A size in the configuration that the file cannot have is told before anything is built by it."""
     names = source.names()
     if config.layers > len(names):
@@ -90,7 +90,7 @@ def check_sizes(file: ConfigFile, family: Family, config: ModelConfig, source: T
                 )
 
 
-def forms_of_file(file: ConfigFile, config: ModelConfig) -> dict[str, Form]:
+def forms_of_file(file: ConfigFile, config: TextModelConfig) -> dict[str, Form]:
     """The tensors that a configuration asks for; sizes that no machine can count are the file's fault."""
     try:
         return forms_of(config)
@@ -98,7 +98,7 @@ def forms_of_file(file: ConfigFile, config: ModelConfig) -> dict[str, Form]:
         raise DamagedFileError(f"{file.path}: {error}") from error
 
 
-def count_padding(file: ConfigFile, config: ModelConfig, tokenizer: Tokenizer) -> int:
+def count_padding(file: ConfigFile, config: TextModelConfig, tokenizer: Tokenizer) -> int:
     """Rows of the embedding behind the last token; a tokenizer that cannot belong to it is refused."""
     rows, tokens = config.vocabulary_size, tokenizer.vocabulary_size
     if tokens > rows or rows - tokens > MOST_PADDING:
@@ -110,16 +110,16 @@ def count_padding(file: ConfigFile, config: ModelConfig, tokenizer: Tokenizer) -
 
 
 def without_padding(
-    config: ModelConfig, tensors: dict[str, torch.Tensor], rows: int
-) -> tuple[ModelConfig, dict[str, torch.Tensor]]:
+    config: TextModelConfig, tensors: dict[str, torch.Tensor], rows: int
+) -> tuple[TextModelConfig, dict[str, torch.Tensor]]:
     """Embedding and head with rows for tokens alone: a model must not be able to choose what is no token."""
     short = {name: tensors[name][:rows] for name in (EMBEDDING, HEAD) if name in tensors}
     return replace(config, vocabulary_size=rows), tensors | short
 
 
 def with_context(
-    config: ModelConfig, tensors: dict[str, torch.Tensor], context: int
-) -> tuple[ModelConfig, dict[str, torch.Tensor]]:
+    config: TextModelConfig, tensors: dict[str, torch.Tensor], context: int
+) -> tuple[TextModelConfig, dict[str, torch.Tensor]]:
     """The same model for shorter texts only; what it says of them does not change."""
     if context > config.context:
         raise UsageError(f"--context is {context:,}; the model has seen at most {config.context:,} tokens at once")

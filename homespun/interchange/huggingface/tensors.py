@@ -17,7 +17,7 @@ from homespun.interchange.forms import Form, forms_of, in_order_of_layers
 from homespun.interchange.huggingface.family import Family
 from homespun.interchange.stored import TensorSource
 from homespun.interchange.weights import Weights
-from homespun.models.settings import ModelConfig
+from homespun.models.settings import TextModelConfig
 
 HEAD, EMBEDDING = "head.weight", "token_embedding.weight"
 
@@ -59,7 +59,7 @@ class FamilyTensors:
 
 
 def read_tensors(
-    family: Family, config: ModelConfig, forms: Mapping[str, Form], source: TensorSource, advance: Advance
+    family: Family, config: TextModelConfig, forms: Mapping[str, Form], source: TensorSource, advance: Advance
 ) -> dict[str, torch.Tensor]:
     """Every tensor that ``config`` asks for (``forms``), under our names; ``advance`` hears of numbers read."""
     found = FamilyTensors(source, family)
@@ -73,7 +73,7 @@ def read_tensors(
     return tensors
 
 
-def check_names(family: Family, config: ModelConfig, found: FamilyTensors, wanted: set[str]) -> None:
+def check_names(family: Family, config: TextModelConfig, found: FamilyTensors, wanted: set[str]) -> None:
     """The file must have all tensors that are wanted, and no others but a second copy of a tied head."""
     where = next((found.file(name) for name in found.stored), Path("the file"))
     for name in sorted(wanted - found.stored.keys(), key=in_order_of_layers):
@@ -90,7 +90,7 @@ def check_names(family: Family, config: ModelConfig, found: FamilyTensors, wante
 
 
 def check_tied_head(
-    family: Family, config: ModelConfig, found: FamilyTensors, tensors: dict[str, torch.Tensor]
+    family: Family, config: TextModelConfig, found: FamilyTensors, tensors: dict[str, torch.Tensor]
 ) -> None:
     """A tied head that is in the file all the same must be the embedding."""
     (name,) = family.stored_names(HEAD)

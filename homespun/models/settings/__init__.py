@@ -7,14 +7,16 @@ from dataclasses import field, fields, make_dataclass
 from typing import Any, Literal, get_type_hints
 
 from homespun.common.errors import UsageError
-from homespun.models.settings.base import ModelConfig, literals
+from homespun.models.settings.base import ModelConfig, TextModelConfig, literals
 from homespun.models.settings.decoder import GPTConfig
 from homespun.models.settings.recurrent import LSTMConfig, RWKVConfig
+from homespun.models.settings.vit import ViTConfig
 
 SETTINGS: dict[str, type[ModelConfig]] = {
     "gpt": GPTConfig,
     "lstm": LSTMConfig,
     "rwkv": RWKVConfig,
+    "vit": ViTConfig,
 }
 DEFAULT_ARCHITECTURE = "gpt"
 
@@ -25,13 +27,18 @@ __all__ = [
     "LSTMConfig",
     "ModelConfig",
     "RWKVConfig",
+    "TextModelConfig",
+    "ViTConfig",
     "all_settings",
     "model_settings",
 ]
 
 
 def model_settings(values: dict[str, Any]) -> ModelConfig:
-    """The settings of the architecture that ``values`` name; ``UsageError`` for one, or for a setting, not known."""
+    """The settings of the architecture that ``values`` name; ``UsageError`` for one, or for a setting, not known.
+
+    Lists, which JSON has for tuples, become tuples.
+    """
     architecture = values.get("architecture", DEFAULT_ARCHITECTURE)
     if architecture not in SETTINGS:
         raise UsageError(f"unknown model.architecture {architecture!r}; known: {', '.join(SETTINGS)}")
@@ -40,7 +47,8 @@ def model_settings(values: dict[str, Any]) -> ModelConfig:
     for name in values:
         if name not in known:
             raise UsageError(f"model.{name} is no setting of {architecture}, which has {', '.join(known)}")
-    return kind(**values)
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return kind(**given)
 
 
 def all_settings() -> type:

@@ -2,34 +2,30 @@
 
 from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import Any, ClassVar, get_args, get_type_hints
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from homespun.common.errors import UsageError
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The sizes that every model of text has. Subclasses say which architecture they are of, and add their own.
+    """The sizes that every model has. Subclasses say which architecture they are of, and add their own.
 
-    ``task``: what the model learns from (``homespun.training.tasks``). ``endless``: it carries a state of fixed size
-    through the text, so ``context`` is only the length of a training window, not a limit of what it can be given.
-    ``special_tokens``: names of tokens that it needs besides those that every tokenizer has. ``kernels``: those of
-    attention or recurrence that may be the fastest on some processor, first the one to keep where they are alike.
-    ``stepwise``: those of them that go position by position, so that a compiler would unroll them.
+    ``task``: what the model learns from (``homespun.training.tasks``). ``reads``: what it is shown, "text" or "images".
+    ``shorter_rows``: what to change where a row takes too much memory, in words. ``kernels``: those of attention or
+    recurrence that may be the fastest on some processor, first the one to keep where they are alike. ``stepwise``:
+    those of them that go position by position, so that a compiler would unroll them.
     """
 
-    task: ClassVar[str] = "next_token"
-    endless: ClassVar[bool] = False
-    special_tokens: ClassVar[tuple[str, ...]] = ()
+    task: ClassVar[str]
+    reads: ClassVar[str]
+    shorter_rows: ClassVar[str]
     kernels: ClassVar[tuple[str, ...]] = ("fused", "explicit")
     stepwise: ClassVar[tuple[str, ...]] = ()
 
     architecture: str = field(default="", metadata={"help": "which model of the registry"})
-    vocabulary_size: int = field(default=4096, metadata={"help": "tokens the model knows; follows the tokenizer"})
-    context: int = field(default=256, metadata={"help": "tokens of one window: what it can look back on"})
     layers: int = field(default=4, metadata={"help": "equal blocks on top of each other"})
     width: int = field(default=256, metadata={"help": "channels of the residual stream"})
-    tied_embeddings: bool = field(default=True, metadata={"help": "the output head is the token embedding"})
     norm_epsilon: float = field(default=1e-6, metadata={"help": "added inside normalizations"})
     dropout: float = field(default=0.0, metadata={"help": "share of activations dropped in training"})
 
@@ -38,14 +34,29 @@ class ModelConfig:
             value = getattr(self, name)
             if value not in known:
                 raise UsageError(f"model.{name} is {value!r}; choose one of {', '.join(map(str, known))}")
-        self.check_at_least(1, "vocabulary_size", "context", "layers", "width")
+        self.check_at_least(1, "layers", "width")
         self.check_at_least(0, "norm_epsilon")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"model.dropout is {self.dropout}; it must be at least 0 and below 1")
 
-    def mixing_flops_per_token(self) -> float:
-        """Operations of one token's forward pass besides its products with weights: attention, or its like."""
-        return 0.0
+    @property
+    def positions_in_row(self) -> int:
+        """Positions of one row of a batch: what memory is taken for."""
+        raise NotImplementedError
+
+    @property
+    def targets_in_row(self) -> int:
+        """Targets of one row of a batch: what losses are means over, and speeds and operations are counted for."""
+        raise NotImplementedError
+
+    @property
+    def outputs(self) -> int:
+        """Logits for one target."""
+        raise NotImplementedError
+
+    def forward_flops(self, matrices: int) -> float:
+        """Operations of a forward pass for one target; ``matrices``: weights of the block matrices."""
+        raise NotImplementedError
 
     def cached_numbers(self) -> int:
         """How many numbers generation keeps of one text as long as the context, so as not to work them out again."""
@@ -65,9 +76,52 @@ class ModelConfig:
             )
 
 
+@dataclass(frozen=True)
+class TextModelConfig(ModelConfig):
+    """The sizes that every model of text has besides.
+
+    ``endless``: it carries a state of fixed size through the text, so ``context`` is only the length of a training
+    window, not a limit of what it can be given. ``special_tokens``: names of tokens that it needs besides those that
+    every tokenizer has.
+    """
+
+    task: ClassVar[str] = "next_token"
+    reads: ClassVar[str] = "text"
+    shorter_rows: ClassVar[str] = "a shorter model.context"
+    endless: ClassVar[bool] = False
+    special_tokens: ClassVar[tuple[str, ...]] = ()
+
+    vocabulary_size: int = field(default=4096, metadata={"help": "tokens the model knows; follows the tokenizer"})
+    context: int = field(default=256, metadata={"help": "tokens of one window: what it can look back on"})
+    tied_embeddings: bool = field(default=True, metadata={"help": "the output head is the token embedding"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_at_least(1, "vocabulary_size", "context")
+
+    @property
+    def positions_in_row(self) -> int:
+        return self.context
+
+    @property
+    def targets_in_row(self) -> int:
+        return self.context
+
+    @property
+    def outputs(self) -> int:
+        return self.vocabulary_size
+
+    def forward_flops(self, matrices: int) -> float:
+        """A token is multiplied by every block matrix and by the head."""
+        return 2 * (matrices + self.vocabulary_size * self.width) + self.mixing_flops_per_token()
+
+    def mixing_flops_per_token(self) -> float:
+        """Operations of one token's forward pass besides its products with weights: attention, or its like."""
+        return 0.0
+
+
 @cache
 def literals(kind: type[ModelConfig]) -> dict[str, tuple[Any, ...]]:
     """The settings that are a choice among a few words, with these words."""
     hints = get_type_hints(kind)
-    found = {item.name: get_args(hints[item.name]) for item in fields(kind)}
-    return {name: words for name, words in found.items() if words}
+    return {item.name: get_args(hints[item.name]) for item in fields(kind) if get_origin(hints[item.name]) is Literal}

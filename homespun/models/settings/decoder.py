@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from homespun.common.errors import UsageError
-from homespun.models.settings.base import ModelConfig
+from homespun.models.settings.base import TextModelConfig
 
 
 @dataclass(frozen=True)
-class GPTConfig(ModelConfig):
+class GPTConfig(TextModelConfig):
     """The parts and sizes of one decoder-only transformer; the defaults have Qwen3's shape."""
 
     architecture: Literal["gpt"] = field(default="gpt", metadata={"help": "which model of the registry"})
@@ -19,6 +19,11 @@ class GPTConfig(ModelConfig):
         default=0,
         metadata={"help": "hidden channels (0: 4 x width; 8/3 x width, rounded up to 32, for swiglu)"},
     )
+    experts: int = field(
+        default=0, metadata={"help": "feed-forward layers of which each token uses a few (0: one for all tokens)"}
+    )
+    experts_per_token: int = field(default=2, metadata={"help": "how many of them a token uses"})
+    expert_width: int = field(default=0, metadata={"help": "hidden channels of one expert (0: as feedforward_width)"})
     positions: Literal["rotary", "learned"] = field(default="rotary", metadata={"help": "how positions are told"})
     normalization: Literal["rms", "layer"] = field(default="rms", metadata={"help": "RMSNorm or LayerNorm"})
     norm_order: Literal["pre", "post"] = field(
@@ -47,14 +52,21 @@ class GPTConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_at_least(1, "heads", "window_every")
+        self.check_at_least(1, "heads", "window_every", "experts_per_token")
         self.check_at_least(
-            0, "key_value_heads", "head_width", "feedforward_width", "window", "value_embeddings", "logit_softcap"
-        )
+            0, "key_value_heads", "head_width", "feedforward_width", "window", "value_embeddings", "logit_softcap",
+            "experts", "expert_width",
+        )  # fmt: skip
         if self.value_embeddings > self.layers:
             raise UsageError(
                 f"model.value_embeddings is {self.value_embeddings}; there are only {self.layers} model.layers"
             )
+        if self.experts and self.experts_per_token > self.experts:
+            raise UsageError(
+                f"model.experts_per_token is {self.experts_per_token}; there are only {self.experts} model.experts"
+            )
+        if self.experts and (self.feedforward != "swiglu" or self.biases):
+            raise UsageError("model.experts are SwiGLU layers without biases: leave out model.feedforward and biases")
         if not 0 < self.rotary_base < float("inf"):
             raise UsageError(f"model.rotary_base is {self.rotary_base}; it must be above 0")
         if not self.head_width:
@@ -80,6 +92,11 @@ class GPTConfig(ModelConfig):
         if self.feedforward_width:
             return self.feedforward_width
         return -(-8 * self.width // 3 // 32) * 32 if self.feedforward == "swiglu" else 4 * self.width
+
+    @property
+    def width_of_expert(self) -> int:
+        """Hidden channels of one expert, with the default worked out."""
+        return self.expert_width or self.hidden_width
 
     def mixing_flops_per_token(self) -> float:
         """Scores and weighted values of the positions that it sees, in the mean over a window."""

@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from homespun.common.errors import UsageError
-from homespun.models.settings.base import ModelConfig
+from homespun.models.settings.base import TextModelConfig
 
 RANK_STEP = 32
 
 
 @dataclass(frozen=True)
-class LSTMConfig(ModelConfig):
+class LSTMConfig(TextModelConfig):
     """Layers of long short-term memory on top of each other."""
 
     endless: ClassVar[bool] = True
@@ -25,7 +25,7 @@ class LSTMConfig(ModelConfig):
 
 
 @dataclass(frozen=True)
-class RWKVConfig(ModelConfig):
+class RWKVConfig(TextModelConfig):
     """The sizes of one RWKV-7 model; where 0 is the default, the authors' rule by the width applies."""
 
     endless: ClassVar[bool] = True

@@ -9,7 +9,7 @@ from homespun.interchange.huggingface.families.mistral import MISTRAL
 from homespun.interchange.huggingface.families.qwen2 import QWEN2
 from homespun.interchange.huggingface.families.qwen3 import QWEN3
 from homespun.interchange.huggingface.family import Family
-from homespun.models.settings import ModelConfig
+from homespun.models.settings import TextModelConfig
 from homespun.tokenizer.formats.reading import shorten
 
 FAMILIES: dict[str, Family] = {family.model_type: family for family in (GPT1, GPT2, LLAMA, QWEN2, QWEN3, MISTRAL)}
@@ -40,7 +40,7 @@ def family_of_file(config: ConfigFile) -> Family:
     return family
 
 
-def family_of_model(config: ModelConfig) -> Family:
+def family_of_model(config: TextModelConfig) -> Family:
     """The first family that can hold a model of ours; if none can, the line says what the nearest one lacks."""
     faults = {name: family.faults(config) for name, family in FAMILIES.items()}
     nearest = min(faults, key=lambda name: len(faults[name]))

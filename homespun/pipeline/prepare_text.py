@@ -1,0 +1,52 @@
+"""Before the training of a model of text: corpus, tokenizer, plan, token shards."""
+
+import functools
+from dataclasses import replace
+
+import torch
+
+from homespun.common.progress import Reporter
+from homespun.corpus.prepare import iterate_texts
+from homespun.corpus.sources import scan
+from homespun.models.settings import TextModelConfig
+from homespun.pipeline.configuration import Choices
+from homespun.pipeline.planning import Plan, choose_corpus, choose_vocabulary, follow_corpus, make_plan
+from homespun.pipeline.run_folder import RunFolder
+from homespun.pipeline.settled import Clock, Preparation, Ready, settle
+from homespun.pipeline.stages import corpus_stage, tokenizer_stage, tokens_stage
+from homespun.training.dial import Dial
+
+
+def prepare_text(run: RunFolder, choices: Choices, dial: Dial | None, clock: Clock, reporter: Reporter) -> Ready:
+    """Corpus, tokenizer, plan; the tokens are left to be written."""
+    sources = run.record()["sources"]
+    if dial is not None and not run.corpus.exists():
+        choices = choose_corpus(choices, dial.rough_minutes, scan(sources))
+    corpus = corpus_stage(run.corpus, sources, choices.config.corpus, reporter)
+    # From here on the sources are not needed: what was chosen for them stands in the corpus.
+    choices = follow_corpus(choices, corpus)
+    clock.note(state="tokenizer")
+    asked_for_vocabulary = not choices.is_open("tokenizer.vocabulary_size")
+    if dial is not None:
+        choices = choose_vocabulary(choices, dial.rough_minutes, corpus)
+    choices = with_needed_tokens(choices)
+    tokenizer = tokenizer_stage(run, choices.config.tokenizer, asked_for_vocabulary, reporter)
+    clock.note(state="tokens")
+    texts = functools.partial(iterate_texts, run.corpus)
+
+    def make(device: torch.device) -> Plan:
+        return make_plan(choices, dial, corpus, tokenizer, texts, device, clock.seconds())
+
+    ready = settle(run, choices, reporter, make)
+    return replace(ready, finish=lambda: tokens_stage(run, tokenizer, corpus, reporter))
+
+
+def with_needed_tokens(choices: Choices) -> Choices:
+    """The same with the special tokens that the model cannot do without."""
+    named, model = choices.config.tokenizer.special_tokens, choices.config.model
+    assert isinstance(model, TextModelConfig)
+    missing = tuple(name for name in model.special_tokens if name not in named)
+    return choices.with_values({"tokenizer.special_tokens": named + missing}, "plan") if missing else choices
+
+
+FROM_TEXT = Preparation(scan, prepare_text, "corpus", 'homespun generate {run} --prompt "…"   |   homespun chat {run}')
