@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homespun.common.errors import UsageError
-from homespun.interchange.rwkv.convert import to_rwkv
+from homespun.interchange.rwkv.names import pairs_of
 from homespun.layers.delta_rule import CHUNK
 from homespun.layers.recurrence import use_recurrence
 from homespun.models.arithmetic import matrix_parameters
@@ -46,7 +46,9 @@ def tokens_of(length: int, rows: int = 2, seed: int = 3) -> torch.Tensor:
 
 
 def checkpoint_of(model: RWKV) -> dict[str, torch.Tensor]:
-    return to_rwkv(model.config, {name: value.detach() for name, value in model.named_parameters()})
+    """Under the authors' names."""
+    tensors = dict(model.state_dict())
+    return {pair.theirs: pair.to_theirs(tensors[pair.ours]).clone() for pair in pairs_of(model.config)}
 
 
 @pytest.mark.parametrize("kernel", ["fused", "explicit"])
