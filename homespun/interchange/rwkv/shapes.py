@@ -27,7 +27,7 @@ def config_of(source: TensorSource, context: int) -> RWKVConfig:
     heads, head_width = matrix_shape(source, BONUS)
     if heads * head_width != width:
         raise DamagedFileError(
-            f"{source.file(BONUS)}: {BONUS} has {heads} heads of {head_width} channels, {EMBEDDING} has {width} channels"
+            f"{source.file(BONUS)}: {BONUS} has {heads} heads of {head_width} channels, {EMBEDDING} {width} channels"
         )
     layers = count_layers(source)
     ruled = RWKVConfig(width=width, head_width=head_width)
