@@ -5,6 +5,7 @@ shape that makes no model is a ``DamagedFileError`` that names it.
 """
 
 import re
+from dataclasses import replace
 
 import torch
 
@@ -31,7 +32,7 @@ def config_of(source: TensorSource, context: int) -> RWKVConfig:
         )
     layers = count_layers(source)
     ruled = RWKVConfig(width=width, head_width=head_width)
-    sizes = {
+    sizes: dict[str, tuple[int, int]] = {
         "feedforward_width": (matrix_shape(source, "blocks.0.ffn.key.weight")[0], ruled.hidden_width),
         "decay_rank": (matrix_shape(source, "blocks.0.att.w1")[1], ruled.rank_of_decay),
         "rate_rank": (matrix_shape(source, "blocks.0.att.a1")[1], ruled.rank_of_rate),
@@ -39,15 +40,9 @@ def config_of(source: TensorSource, context: int) -> RWKVConfig:
         "value_rank": (matrix_shape(source, "blocks.1.att.v1")[1] if layers > 1 else 0, ruled.rank_of_value),
     }
     try:
-        return RWKVConfig(
-            vocabulary_size=vocabulary,
-            context=context,
-            layers=layers,
-            width=width,
-            head_width=head_width,
-            tied_embeddings=is_tied(source),
-            **{name: 0 if found == by_rule else found for name, (found, by_rule) in sizes.items()},
-        )
+        config = replace(ruled, vocabulary_size=vocabulary, context=context, layers=layers)
+        others = {name: 0 if found == by_rule else found for name, (found, by_rule) in sizes.items()}
+        return replace(config, tied_embeddings=is_tied(source), **others)  # pyrefly: ignore
     except UsageError as error:
         raise DamagedFileError(f"{source.file(EMBEDDING)} has shapes that make no model ({error})") from error
 
