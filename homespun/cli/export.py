@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from homespun.cli.terminal import choose_reporter
 from homespun.common.errors import UsageError
 
-FormatName = Literal["huggingface", "gguf", "safetensors"]
+FormatName = Literal["huggingface", "gguf", "safetensors", "rwkv"]
 
 
 def export(
@@ -23,7 +23,7 @@ def export(
     shard_bytes: Annotated[int, Parameter(help="the most that goes into one file (huggingface)")] = 5_000_000_000,
     json_output: Annotated[bool, Parameter(name="--json", negative=(), help="print the result for programs")] = False,
 ) -> None:
-    """Write a run's model for another program: Hugging Face's library, llama.cpp and ollama, or one of your own.
+    """Write a run's model for another program: Hugging Face's library, llama.cpp and ollama, RWKV-7's, or your own.
 
     What was written is read back and compared with the model before it gets its name.
 

@@ -12,7 +12,9 @@ from homespun.common.errors import UsageError
 
 
 def import_weights(
-    source: Annotated[Path, Parameter(help="a folder with config.json and weights; one of its files; or a .gguf")],
+    source: Annotated[
+        Path, Parameter(help="a folder with config.json and weights; one of its files; a .gguf; or RWKV-7's weights")
+    ],
     /,
     *,
     out: Annotated[Path, Parameter(help="the run folder to make")],
@@ -23,7 +25,7 @@ def import_weights(
         bool, Parameter(name="--json", negative=(), help="print what was read for programs")
     ] = False,
 ) -> None:
-    """Make a run folder of another program's model: Hugging Face's folder layout, GGUF, or homespun's own export.
+    """Make a run folder of another program's model: Hugging Face's folder layout, GGUF, RWKV-7's, or our own export.
 
     homespun import downloads/gpt2 --out runs/gpt2
     """

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from homespun.common.errors import UsageError
+from homespun.common.errors import HomespunError, UsageError
 from homespun.common.files import explain_os_error
 from homespun.interchange.options import Reading, Writing
 from homespun.interchange.weights import Weights
@@ -52,6 +52,7 @@ FORMATS: Mapping[str, Format] = {
         Format("huggingface", "homespun.interchange.huggingface.folder", ("F32", "F16", "BF16")),
         Format("gguf", "homespun.interchange.gguf_folder", ("F32", "F16", "BF16", "Q8_0", "Q4_0")),
         Format("safetensors", "homespun.interchange.plain", ("F32",)),
+        Format("rwkv", "homespun.interchange.rwkv.folder", ("F32", "F16", "BF16")),
     )
 }
 
@@ -71,7 +72,21 @@ def recognize(path: Path) -> Format:
         return FORMATS["safetensors" if isinstance(value, dict) and "architecture" in value else "huggingface"]
     if path.is_dir() and any(path.glob(f"*{GGUF_ENDING}")):
         return FORMATS["gguf"]
-    return FORMATS["huggingface"]
+    return FORMATS["rwkv" if is_rwkv_file(path) else "huggingface"]
+
+
+def is_rwkv_file(path: Path) -> bool:
+    """Weights that lie alone: by the names in the file, or an ending that only RWKV's checkpoints have left."""
+    from homespun.interchange.rwkv.shapes import is_rwkv
+    from homespun.interchange.stored.safetensors_file import SafetensorsFile
+
+    alone = [path] if path.is_file() else [*path.glob("*.safetensors"), *path.glob("*.pth")]
+    if len(alone) != 1 or alone[0].suffix == ".pth":
+        return len(alone) == 1
+    try:
+        return alone[0].suffix == ".safetensors" and is_rwkv(SafetensorsFile(alone[0]))
+    except HomespunError:
+        return False
 
 
 def is_gguf(path: Path) -> bool:

@@ -103,8 +103,9 @@ def follow_in_chunks(
 def into_chunks(part: torch.Tensor, chunks: int) -> torch.Tensor:
     """(B, T, H, D) -> (N, BH, L, D); positions added at the end are zeros, which leave a state as it is."""
     batch, length, heads, width = part.shape
-    padded = nn.functional.pad(part, (0, 0, 0, 0, 0, chunks * CHUNK - length))
-    split = padded.view(batch, chunks, CHUNK, heads, width).permute(1, 0, 3, 2, 4)
+    if missing := chunks * CHUNK - length:
+        part = nn.functional.pad(part, (0, 0, 0, 0, 0, missing))
+    split = part.reshape(batch, chunks, CHUNK, heads, width).permute(1, 0, 3, 2, 4)
     return split.reshape(chunks, batch * heads, CHUNK, width)
 
 

@@ -74,10 +74,9 @@ class ThroughTime(torch.autograd.Function):
         return outputs[1:].transpose(0, 1), memories[-1]
 
     @staticmethod
-    def backward(
-        ctx: Any, out_gradient: torch.Tensor, memory_gradient: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Of the four inputs, from those of both outputs."""
+    def backward(ctx: Any, *of_outputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The gradients of the four inputs, from those of both outputs."""
+        out_gradient, memory_gradient = of_outputs
         gates, memories, bent, outputs, matrix = ctx.saved_tensors
         take, keep, candidate, give = gates.unbind(2)  # (T, B, C) each
         slope = give * (1 - bent.square())  # of h by c

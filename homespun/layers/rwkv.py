@@ -105,9 +105,8 @@ class TimeMixing(Recurrent):
         log_decay = -FASTEST_DECAY * (self.decay_offset + decay).sigmoid()
         rate = (self.rate_offset + self.rate(for_rate)).sigmoid()
         gate = self.gate.widen(self.gate.narrow(for_gate).sigmoid())
-        if self.first_value is None or first_values is None:
-            first_values = value
-        else:
+        first_values = value if first_values is None else first_values
+        if self.first_value is not None:
             trust = (self.first_value_offset + self.first_value(for_value)).sigmoid()
             value = value + (first_values - value) * trust
 

@@ -5,7 +5,8 @@ layers alternate between dense and locally banded attention (section 2.1), whose
 the Sparse Transformer (Child et al. 2019), which it refers to. Llama 2: Touvron et al. 2023. Mistral: Jiang et al.
 2023. Mixtral: Jiang et al. 2024.
 Qwen3: Yang et al. 2025, with the sizes of its published configurations. Vision transformers: Dosovitskiy et al. 2021,
-table 1, with the patches of their names there (B/16, L/16, H/14) and the classes of ImageNet. Imports no torch.
+table 1, with the patches of their names there (B/16, L/16, H/14) and the classes of ImageNet. RWKV-7: Peng et al. 2025,
+the "World" models. Imports no torch.
 """
 
 from collections.abc import Mapping
@@ -36,6 +37,8 @@ VIT: Shape = {
     "architecture": "vit", "image_size": 224, "channels": 3, "classes": 1000, "patch_size": 16, "layers": 12,
     "width": 768, "heads": 12,
 }  # fmt: skip
+
+RWKV7: Shape = {"architecture": "rwkv", "vocabulary_size": 65_536, "context": 4096, "layers": 24, "width": 2048}
 
 
 def gpt3(layers: int, width: int, heads: int, head_width: int) -> Shape:
@@ -79,6 +82,10 @@ PRESETS: dict[str, Shape] = {
     | {"key_value_heads": 4, "experts": 128, "experts_per_token": 8, "expert_width": 768},
     "mixtral-8x7b": dict(LLAMA2)
     | {"context": 32_768, "key_value_heads": 8, "feedforward_width": 14_336, "rotary_base": 1e6, "experts": 8},
+    "rwkv7-0.1b": dict(RWKV7) | {"layers": 12, "width": 768},
+    "rwkv7-0.4b": dict(RWKV7) | {"width": 1024, "gate_rank": 128},
+    "rwkv7-1.5b": RWKV7,
+    "rwkv7-2.9b": dict(RWKV7) | {"layers": 32, "width": 2560},
     "vit-base": VIT,
     "vit-large": dict(VIT) | {"layers": 24, "width": 1024, "heads": 16},
     "vit-huge": dict(VIT) | {"layers": 32, "width": 1280, "heads": 16, "patch_size": 14},

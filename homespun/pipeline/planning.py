@@ -362,9 +362,10 @@ def fit_into_memory(
     fit = fit_memory(model, training, rows, available, fixed, shares, gpu)
     micro_batch_size = 0 if fit.rows_at_once == rows else fit.rows_at_once
     training = replace(training, micro_batch_size=micro_batch_size, recompute=fit.recompute)
-    explicit = replace(training, attention="explicit")
-    if training.attention == "auto" and needed_bytes(model, explicit, rows, fit.rows_at_once, shares, gpu) > available:
-        training = replace(training, attention="fused")
+    if training.attention == "auto" and "explicit" in model.kernels:
+        explicit = replace(training, attention="explicit")
+        if needed_bytes(model, explicit, rows, fit.rows_at_once, shares, gpu) > available:
+            training = replace(training, attention="fused")
     return training, fit
 
 

@@ -61,7 +61,7 @@ class SafetensorsFile:
                 header = file.read(self.start - LENGTH_BYTES)
         except OSError as error:
             raise explain_os_error(error, "cannot read") from error
-        self.entries = parse_header(path, header)
+        self.entries, self.metadata = parse_header(path, header)
         check_that_nothing_is_left(path, self.entries, size - self.start)
         self.mapped = torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8)
 
@@ -105,8 +105,8 @@ def header_length(path: Path, raw: bytes, size: int) -> int:
     return length
 
 
-def parse_header(path: Path, raw: bytes) -> dict[str, Entry]:
-    """Name -> entry, each checked by itself."""
+def parse_header(path: Path, raw: bytes) -> tuple[dict[str, Entry], dict[str, Any]]:
+    """Name -> entry, each checked by itself; and what else the writer wanted to say, unchecked."""
     try:
         header = json.loads(raw.decode("utf-8"), object_pairs_hook=make_object)
     except (ValueError, RecursionError) as error:
@@ -114,8 +114,9 @@ def parse_header(path: Path, raw: bytes) -> dict[str, Entry]:
         raise DamagedFileError(f"{path} is damaged (its header is not JSON: {reason}); get it again") from None
     if not isinstance(header, dict):
         raise DamagedFileError(f"{path} is damaged (its header is no JSON object); get it again")
-    header.pop(METADATA, None)
-    return {name: parse_entry(path, name, value) for name, value in header.items()}
+    metadata = header.pop(METADATA, None)
+    entries = {name: parse_entry(path, name, value) for name, value in header.items()}
+    return entries, metadata if isinstance(metadata, dict) else {}
 
 
 def parse_entry(path: Path, name: str, value: Any) -> Entry:
