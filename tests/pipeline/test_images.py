@@ -148,8 +148,8 @@ def test_a_picture_that_does_not_fit_is_one_line(
 def test_commands_for_text_refuse_it_and_the_other_way_round(
     finished: Path, finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for command in ("generate", "chat"):
-        assert "reads images, not text: homespun classify-image" in fail([command, str(finished)], capsys, 2)
+    for command in (["generate"], ["chat"], ["export", "--format", "safetensors", "--out", "shared"]):
+        assert "reads images, not text: homespun classify-image" in fail([*command, str(finished)], capsys, 2)
     line = fail(["classify-image", str(finished_run), "x.png"], capsys, 2)
     assert "reads text, not images: homespun generate" in line
 
