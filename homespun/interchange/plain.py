@@ -13,7 +13,7 @@ from homespun.interchange.manifest import check_manifest
 from homespun.interchange.options import Reading, Writing
 from homespun.interchange.stored import open_tensors
 from homespun.interchange.weights import Weights
-from homespun.models.settings import TextModelConfig, model_settings
+from homespun.models.settings import TextModelConfig, text_settings
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.checkpoint import write_tensors
 
@@ -61,6 +61,6 @@ def read_folder(path: Path, options: Reading) -> Weights:
 def read_settings(path: Path) -> TextModelConfig:
     """``config.json`` of ours."""
     try:
-        return model_settings(read_json(path))
+        return text_settings(read_json(path))
     except (AttributeError, TypeError, UsageError) as error:
         raise DamagedFileError(f"{path} does not fit this version ({error})") from error

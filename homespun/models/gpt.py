@@ -81,7 +81,10 @@ class GPT(LanguageModel[GPTConfig]):
         return self.final_norm(x)
 
     def penalty(self) -> torch.Tensor | None:
-        """How unevenly experts are used: without it a few would get all tokens, and all the learning."""
+        """How unevenly experts are used: without it a few would get all tokens, and all the learning.
+
+        Of the rows of one pass: a step in micro-batches, or of several processes, takes the mean of theirs.
+        """
         layers = [module.unevenness for module in self.modules() if isinstance(module, Experts)]
         return EVENNESS * torch.stack(layers).sum() if layers else None
 

@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from homespun.common.errors import UsageError
 from homespun.layers.attention import use_attention
 from homespun.layers.equal_part import EqualPart
+from homespun.layers.experts import Experts
 from homespun.layers.recurrence import use_recurrence
 from homespun.models.settings import ModelConfig
 from homespun.training.settings import TrainingConfig
@@ -75,6 +76,9 @@ def recompute(forward, *inputs):  # as the forward that it stands for
 
 def compile_step(objective: nn.Module) -> nn.Module:
     """The objective compiled for batches of one shape, in place: names of parameters stay what they are."""
+    for module in objective.modules():
+        if isinstance(module, Experts):  # how many rows each of them has changes from step to step
+            module.forward = torch.compiler.disable(module.forward)  # type: ignore[method-assign]
     objective.compile(dynamic=False)
     return objective
 

@@ -11,6 +11,7 @@ from homespun.cli.main import run
 from homespun.common.files import sha256_of_file
 from homespun.inference.load import load_for_inference
 from homespun.layers.experts import Experts
+from tests.pipeline.conftest import fail
 
 EXPERTS = ["--model.experts=4", "--model.expert-width=32"]
 
@@ -27,6 +28,9 @@ def test_the_whole_way_and_on_after_a_kill(
     capsys.readouterr()
     assert run(["generate", str(out), "--prompt", "def ", "--maximum-tokens", "20", "--seed", "3"]) == 0
     assert capsys.readouterr().out.startswith("def ")
+
+    line = fail(["export", str(out), "--format", "huggingface", "--out", str(tmp_path / "shared")], capsys)
+    assert "model.experts is 4 and not 0" in line
 
     model, tokenizer = load_for_inference(out, print)
     shares = []

@@ -99,10 +99,12 @@ def test_explicit_kernels_are_the_fused_ones(config: ModelConfig) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # PyTorch's own, at the import of its compiler
-def test_a_compiled_step_is_the_eager_one() -> None:
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # after experts
+@pytest.mark.parametrize("experts", [0, 3])
+def test_a_compiled_step_is_the_eager_one(experts: int) -> None:
     if reason := why_not_compile("cpu"):
         pytest.skip(f"nothing can be compiled here: {reason}")
-    small = GPTConfig(vocabulary_size=32, context=8, layers=1, width=16, heads=1)
+    small = GPTConfig(vocabulary_size=32, context=8, layers=1, width=16, heads=1, experts=experts, expert_width=32)
     eager, compiled = objective_of(config=small), compile_step(objective_of(config=small))
     for number in (1, 2):
         batch = batch_number(number)

@@ -32,6 +32,7 @@ SETTINGS: dict[str, tuple[Any, ...]] = {
     "normalization": ("rms",),
     "norm_order": ("pre",),
     "feedforward": ("swiglu",),
+    "experts": (0,),
     "value_embeddings": (0,),
     "logit_softcap": (0.0,),
 }

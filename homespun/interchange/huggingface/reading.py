@@ -23,7 +23,7 @@ from homespun.interchange.manifest import check_manifest
 from homespun.interchange.options import Reading
 from homespun.interchange.stored import TensorSource, open_tensors
 from homespun.interchange.weights import Weights
-from homespun.models.settings import TextModelConfig, model_settings
+from homespun.models.settings import TextModelConfig, text_settings
 from homespun.tokenizer.tokenizer import Tokenizer
 
 CONFIG, HPARAMS = "config.json", "hparams.json"
@@ -70,7 +70,7 @@ def settings_of(file: ConfigFile, family: Family) -> TextModelConfig:
     """Our settings; a contradiction among them is the file's."""
     values: dict[str, Any] = family.read(file)
     try:
-        return model_settings(values)
+        return text_settings(values)
     except UsageError as error:
         raise DamagedFileError(f"{file.path}: as homespun's setting, {error}") from error
 

@@ -31,6 +31,7 @@ __all__ = [
     "ViTConfig",
     "all_settings",
     "model_settings",
+    "text_settings",
 ]
 
 
@@ -49,6 +50,14 @@ def model_settings(values: dict[str, Any]) -> ModelConfig:
             raise UsageError(f"model.{name} is no setting of {architecture}, which has {', '.join(known)}")
     given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     return kind(**given)
+
+
+def text_settings(values: dict[str, Any]) -> TextModelConfig:
+    """The same where only a model of text will do."""
+    config = model_settings(values)
+    if not isinstance(config, TextModelConfig):
+        raise UsageError(f"model.architecture {config.architecture} reads {config.reads}, not text")
+    return config
 
 
 def all_settings() -> type:

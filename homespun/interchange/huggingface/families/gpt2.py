@@ -34,6 +34,7 @@ SETTINGS: dict[str, tuple[Any, ...]] = {
     "biases": (True,),
     "query_key_norm": (False,),
     "window": (0,),
+    "experts": (0,),
     "value_embeddings": (0,),
     "logit_softcap": (0.0,),
 }
