@@ -14,7 +14,8 @@ recipes/speed.toml, or another configuration file.
 
 nanoGPT: its ``train.py`` with its README's options for a processor, 2,000 steps. Ours: the product's loop with the
 recipe. With ``--minutes`` the steps of both (and so their schedules) are as many as fill 97 % of the time, by the speed
-of a short run before: one that turns out slower may still end within it. What comes after the time does not count.
+of a short run before; ours follow the run's own speed until the rate begins to fall, as ``homespun build --minutes``
+does. What comes after the time does not count.
 
 Loss: nats per token, mean over every target of the validation split, in windows as long as the model's context, in
 fp32. It is computed outside the clocks: of nanoGPT 40 times in a run, of ours about every two seconds, in a long run 60
@@ -105,13 +106,16 @@ class Bench:
         folder = self.new_folder()
         return train_nanogpt(self.options.nanogpt, self.data, folder, steps, interval, self.threads, seed)
 
-    def ours(self, seed: int, steps: int, interval: int) -> Curve:
-        """The product's loop, with a memory of its own: what earlier runs have measured is not known to it."""
+    def ours(self, seed: int, steps: int, interval: int, seconds: float = 0.0) -> Curve:
+        """The product's loop, with a memory of its own: what earlier runs have measured is not known to it.
+
+        ``seconds`` of training: as with ``homespun build --minutes`` the number of steps follows the run's own speed.
+        """
         threads = {name: str(self.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         environment = os.environ | threads | {"HOMESPUN_CACHE": str(self.new_folder())}
         task = {
             "shards": str(self.shards), "recipe": str(self.options.recipe.resolve()),
-            "steps": steps, "interval": interval, "seed": seed,
+            "steps": steps, "interval": interval, "seed": seed, "seconds": seconds,
         }  # fmt: skip
         began = time.perf_counter()
         answer = ask_program("pretraining.ours", task, environment)
@@ -133,7 +137,8 @@ class Bench:
         trial = self.ours(1, OUR_TRIAL_STEPS, OUR_TRIAL_STEPS)
         steps = self.recipe.training.steps if seconds is None else steps_within(trial, seconds)
         between = max(SECONDS_BETWEEN, steps * trial.step_seconds / OUR_EVALUATIONS)
-        return lambda seed: self.ours(seed, steps, math.ceil(between / trial.step_seconds))
+        training_seconds = 0.0 if seconds is None else FILLED * seconds - trial.start_seconds
+        return lambda seed: self.ours(seed, steps, math.ceil(between / trial.step_seconds), training_seconds)
 
 
 def steps_within(trial: Curve, seconds: float) -> int:

@@ -40,7 +40,7 @@ from homespun.training.losses import NextToken, Objective
 from homespun.training.machine import choose_execution
 from homespun.training.memory import validation_rows
 from homespun.training.optimizer import build_optimizer
-from homespun.training.pace import FixedPace
+from homespun.training.pace import FixedPace, TimedPace
 from homespun.training.validation import ExactLoss, exact_loss
 from pretraining.curve import Curve, Point
 
@@ -50,13 +50,14 @@ PROCESSOR = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Task:
-    """One run, in words that travel to another process. ``steps`` 0: the recipe's."""
+    """One run, in words that travel to another process. ``steps`` 0: the recipe's. ``seconds`` 0: not by time."""
 
     shards: str
     recipe: str
     steps: int
     interval: int
     seed: int
+    seconds: float = 0.0
 
 
 @dataclass
@@ -99,6 +100,17 @@ class Watch:
         """What is of no concern here: metrics, samples, checkpoints."""
 
     trained = skipped = rolled_back = sampled = save = settle = finish = ignore
+
+
+@dataclass
+class WatchedPace:
+    """The product's pace by time, by the clock of this comparison: evaluations do not count."""
+
+    pace: TimedPace
+    watch: Watch
+
+    def total_steps(self, step: int, total: int, seconds: float) -> int:
+        return self.pace.total_steps(step, total, self.watch.seconds())
 
 
 def configuration(task: Task) -> tuple[Configuration, Execution]:
@@ -153,7 +165,7 @@ def run(task: Task) -> tuple[Curve, float]:
         saver=nobody,
         restore=lambda: None,
         config=training,
-        pace=FixedPace(),
+        pace=WatchedPace(TimedPace(task.seconds, training), watch) if task.seconds else FixedPace(),
         observer=nobody,
         device=PROCESSOR,
         state=TrainingState(0, training.steps, 0, 0.0, execution),
