@@ -171,9 +171,7 @@ def read_architecture(container: Container) -> Architecture:
     """The architecture that a file names; one that we do not read is a ``HomespunError``."""
     name = text_at(container, ARCHITECTURE_KEY)
     if name not in ARCHITECTURES:
-        raise HomespunError(
-            f"{container.path}: the model is of the architecture {name!r:.40}; homespun reads {', '.join(ARCHITECTURES)}"
-        )
+        raise HomespunError(f"the model is of the architecture {name!r:.40}; homespun reads {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[name]
 
 

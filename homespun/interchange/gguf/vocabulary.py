@@ -18,9 +18,8 @@ from homespun.common.errors import HomespunError
 from homespun.interchange.gguf.container import Container
 from homespun.interchange.gguf.cursor import damaged
 from homespun.interchange.gguf.metadata import list_at, text_at, whole_at
-from homespun.interchange.gguf.splits import IGNORES_MERGES, name_of_pattern, pattern_of_name
+from homespun.interchange.gguf.splits import check_merging, name_of_split, pattern_of_name
 from homespun.interchange.gguf.values import WHOLE, Kind, Value, array, text, truth, whole
-from homespun.tokenizer.formats.huggingface import check_that_merges_suffice
 from homespun.tokenizer.formats.named_merges import (
     NAMES_OF_END,
     NamedPair,
@@ -75,7 +74,7 @@ def metadata_of(tokenizer: Tokenizer) -> dict[str, Value]:
     check_names(tokens)
     metadata = {
         MODEL_KEY: text(BYTE_LEVEL_BPE),
-        SPLIT_KEY: text(name_of_pattern(vocabulary.pattern)),
+        SPLIT_KEY: text(name_of_split(vocabulary)),
         TOKENS_KEY: array(Kind.STRING, tokens),
         TYPES_KEY: array(Kind.INT32, types),
         MERGES_KEY: array(Kind.STRING, (f"{left} {right}" for left, right in name_pairs(vocabulary, names))),
@@ -129,8 +128,7 @@ def read_vocabulary(container: Container) -> Vocabulary:
     ids = ids_of_names(names, table, special)
     template = text_at(container, TEMPLATE_KEY) if TEMPLATE_KEY in container.metadata else None
     vocabulary = Vocabulary(pattern, merges, special, simplify(ids), end_of_text(container, tokens, special), template)
-    if split in IGNORES_MERGES:
-        check_that_merges_suffice(vocabulary)
+    check_merging(vocabulary, split)
     return vocabulary
 
 

@@ -71,7 +71,7 @@ def test_special_tokens_and_template(gguf: ModuleType, tmp_path: Path) -> None:
     reader = gguf.GGUFReader(tmp_path / "model.gguf")
     fields = {name: field.contents() for name, field in reader.fields.items()}
     assert fields["tokenizer.ggml.model"] == "gpt2"
-    assert fields["tokenizer.ggml.pre"] == "llama-bpe"
+    assert fields["tokenizer.ggml.pre"] == "smaug-bpe"  # merging does not make " th": "th" comes first
     assert fields["tokenizer.ggml.tokens"] == [*map(printable, vocabulary.learned_bytes), *names]
     assert fields["tokenizer.ggml.token_type"] == [gguf.TokenType.NORMAL] * (256 + len(merges)) + [
         gguf.TokenType.CONTROL
@@ -94,6 +94,15 @@ def test_splits_that_llama_cpp_does_not_have(pattern: str, tmp_path: Path) -> No
 def test_every_split_that_is_written_is_read() -> None:
     for pattern, name in NAME_OF_PATTERN.items():
         assert PATTERN_OF_NAME[name] == pattern
+
+
+def test_tokens_that_merging_makes_may_be_taken_whole(gguf: ModuleType, tmp_path: Path) -> None:
+    path = write(Tokenizer("llama3", merges_of(("the", "and"))), tmp_path / "model.gguf")
+    assert gguf.GGUFReader(path).fields["tokenizer.ggml.pre"].contents() == "llama-bpe"
+    write(small_tokenizer("llama3"), path)
+    raw = path.read_bytes().replace(b"homespun.sha256", b"homespun.sha-no")
+    path.write_bytes(raw.replace(b"\x09\0\0\0\0\0\0\0smaug-bpe", b"\x09\0\0\0\0\0\0\0llama-bpe"))
+    refuses("merging does not make the token b' th'", read_gguf, path)
 
 
 def test_names_that_two_tokens_would_share(tmp_path: Path) -> None:
