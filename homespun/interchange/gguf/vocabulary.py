@@ -47,6 +47,7 @@ END_OF_TURN_KEY = "tokenizer.ggml.eot_token_id"
 PADDING_KEY = "tokenizer.ggml.padding_token_id"
 ADD_BEGIN_KEY = "tokenizer.ggml.add_bos_token"
 TEMPLATE_KEY = "tokenizer.chat_template"
+PATTERN_KEY = "homespun.split_pattern"  # ours: several of our patterns can go under one name
 
 
 class TokenType(IntEnum):
@@ -60,7 +61,7 @@ class TokenType(IntEnum):
     BYTE = 6
 
 
-def metadata_of(tokenizer: Tokenizer) -> dict[str, Value]:
+def metadata_of(tokenizer: Tokenizer, nearest_split: bool = False) -> dict[str, Value]:
     """The metadata that hold a tokenizer; one that the format cannot hold exactly is a ``HomespunError``."""
     vocabulary = tokenizer.vocabulary
     names = names_of(vocabulary)
@@ -74,13 +75,14 @@ def metadata_of(tokenizer: Tokenizer) -> dict[str, Value]:
     check_names(tokens)
     metadata = {
         MODEL_KEY: text(BYTE_LEVEL_BPE),
-        SPLIT_KEY: text(name_of_split(vocabulary)),
+        SPLIT_KEY: text(name_of_split(vocabulary, nearest_split)),
         TOKENS_KEY: array(Kind.STRING, tokens),
         TYPES_KEY: array(Kind.INT32, types),
         MERGES_KEY: array(Kind.STRING, (f"{left} {right}" for left, right in name_pairs(vocabulary, names))),
         BEGIN_KEY: whole(special[vocabulary.end_of_text]),
         END_KEY: whole(special[vocabulary.end_of_text]),
         ADD_BEGIN_KEY: truth(False),
+        PATTERN_KEY: text(vocabulary.pattern),
     }
     for key, name in ((END_OF_TURN_KEY, END_OF_TURN), (PADDING_KEY, PADDING)):
         if name in special:
@@ -116,7 +118,7 @@ def read_tokenizer(container: Container) -> Tokenizer:
 def read_vocabulary(container: Container) -> Vocabulary:
     """Tokens, merges and special tokens -> a vocabulary; errors need not name the file."""
     split = text_at(container, SPLIT_KEY)
-    pattern = pattern_of_name(split)
+    pattern = pattern_of_name(split, text_at(container, PATTERN_KEY) if PATTERN_KEY in container.metadata else None)
     tokens = list_at(container, TOKENS_KEY, (Kind.STRING,), "a list of texts")
     types = list_at(container, TYPES_KEY, WHOLE, "a list of whole numbers")
     if not tokens or len(tokens) != len(types):

@@ -17,10 +17,13 @@ from homespun.interchange.weights import Weights
 QUANTIZATION_VERSION = 2  # of ggml: how blocks of Q8_0 and the like are laid out
 
 
-def write_gguf(weights: Weights, path: Path, number: str = "F32", name: str = "homespun") -> None:
+def write_gguf(
+    weights: Weights, path: Path, number: str = "F32", name: str = "homespun", nearest_split: bool = False
+) -> None:
     """Write the file; ``number``: F32, F16, BF16, Q8_0 or Q4_0; ``name``: of the model, for people.
 
-    A model or a tokenizer that llama.cpp cannot run as homespun does is a ``HomespunError`` that says why.
+    A model or a tokenizer that llama.cpp cannot run as homespun does is a ``HomespunError`` that says why. With
+    ``nearest_split`` it may split some texts in another way than the tokenizer (``splits``).
     """
     if number not in NUMBERS:
         raise UsageError(f"unknown way of storing weights {number!r}; choose one of {', '.join(NUMBERS)}")
@@ -34,7 +37,7 @@ def write_gguf(weights: Weights, path: Path, number: str = "F32", name: str = "h
     metadata = (
         general_metadata(architecture.name, NUMBERS[number], name)
         | architectures.metadata_of(config, architecture)
-        | vocabulary.metadata_of(tokenizer)
+        | vocabulary.metadata_of(tokenizer, nearest_split)
     )
     write_container(path, metadata, tensors)
 

@@ -8,8 +8,9 @@ from types import ModuleType
 import pytest
 
 from homespun.interchange.gguf import read_gguf, write_gguf, write_modelfile
-from homespun.interchange.gguf.splits import NAME_OF_PATTERN, PATTERN_OF_NAME
+from homespun.interchange.gguf.splits import EQUAL, NEAREST, PATTERN_OF_NAME
 from homespun.tokenizer.formats.printable import printable
+from homespun.tokenizer.patterns import PATTERNS
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.tokenizer.vocabulary import Vocabulary
 from tests.interchange.gguf.conftest import (
@@ -17,6 +18,7 @@ from tests.interchange.gguf.conftest import (
     merges_of,
     random_weights,
     refuses,
+    same_weights,
     small_config,
     small_tokenizer,
     small_weights,
@@ -34,7 +36,7 @@ def round_trip(tokenizer: Tokenizer, path: Path) -> Tokenizer:
     return read_gguf(write(tokenizer, path)).tokenizer
 
 
-@pytest.mark.parametrize("pattern", list(NAME_OF_PATTERN))
+@pytest.mark.parametrize("pattern", list(EQUAL))
 def test_tokens_come_back(pattern: str, tmp_path: Path) -> None:
     tokenizer = small_tokenizer(pattern)
     found = round_trip(tokenizer, tmp_path / "model.gguf")
@@ -84,16 +86,43 @@ def test_special_tokens_and_template(gguf: ModuleType, tmp_path: Path) -> None:
     assert fields["tokenizer.chat_template"] == template
 
 
-@pytest.mark.parametrize("pattern", ["homespun", "cl100k", "o200k"])
-def test_splits_that_llama_cpp_does_not_have(pattern: str, tmp_path: Path) -> None:
-    words = f"llama.cpp knows no split that is equal to the tokenizer's pattern {pattern}"
-    refuses(words, write, small_tokenizer(pattern), tmp_path / "model.gguf")
+@pytest.mark.parametrize(("pattern", "name"), list(NEAREST.items()))
+def test_splits_that_llama_cpp_does_not_have(gguf: ModuleType, pattern: str, name: str, tmp_path: Path) -> None:
+    tokenizer = small_tokenizer(pattern)
+    path = tmp_path / "model.gguf"
+    words = f"llama.cpp has no split equal to the tokenizer's pattern {pattern}"
+    refuses(words, write, tokenizer, path)
     assert not list(tmp_path.iterdir())
+    weights = random_weights(small_config("qwen3", tokenizer), tokenizer)
+    write_gguf(weights, path, nearest_split=True)
+    assert gguf.GGUFReader(path).fields["tokenizer.ggml.pre"].contents() == name
+    same_weights(weights, read_gguf(path))
+
+
+def test_white_space_at_the_end_as_cl100k_has_it(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    whole = Tokenizer("cl100k", merges_of(("the", " \n", "\n ")))
+    refuses("llama.cpp has no split equal to the tokenizer's pattern cl100k", write, whole, path)
+    ends_in_newline = Tokenizer("cl100k", merges_of(("the", " \n", "\n\n")))
+    assert round_trip(ends_in_newline, path).vocabulary == ends_in_newline.vocabulary
+    for text in (" \n", "the\n\n  ", "  "):
+        llama3 = Tokenizer("llama3", ends_in_newline.merges)
+        assert llama3.encode(text) == ends_in_newline.encode(text)
+
+
+def test_a_pattern_that_does_not_fit_the_split_is_not_believed(tmp_path: Path) -> None:
+    raw = write(small_tokenizer("qwen2"), tmp_path / "model.gguf").read_bytes()
+    raw = raw.replace(b"homespun.sha256", b"homespun.sha-no")
+    for stated in (b"gpt2\0", b"llama", b"\xd0\xb0\xd0\xb0."):
+        place = raw.index(b"homespun.split_pattern") + len(b"homespun.split_pattern") + 12
+        (tmp_path / "model.gguf").write_bytes(raw[:place] + stated + raw[place + 5 :])
+        assert read_gguf(tmp_path / "model.gguf").tokenizer.pattern == "qwen2"
 
 
 def test_every_split_that_is_written_is_read() -> None:
-    for pattern, name in NAME_OF_PATTERN.items():
-        assert PATTERN_OF_NAME[name] == pattern
+    for pattern in ("gpt2", "llama3", "qwen2"):
+        assert PATTERN_OF_NAME[EQUAL[pattern]] == pattern
+    assert set(EQUAL) | set(NEAREST) == set(PATTERNS)
 
 
 def test_tokens_that_merging_makes_may_be_taken_whole(gguf: ModuleType, tmp_path: Path) -> None:
