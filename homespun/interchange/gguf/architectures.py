@@ -179,7 +179,7 @@ def read_config(container: Container, architecture: Architecture, vocabulary_siz
     """The configuration that a file describes."""
     check_keys(container, architecture)
     prefix = architecture.name
-    sizes = {
+    sizes: dict[str, Any] = {
         name: whole_at(container, f"{prefix}.{key}", LARGEST_SIZE)
         for name, key in (
             ("context", "context_length"),
@@ -193,10 +193,10 @@ def read_config(container: Container, architecture: Architecture, vocabulary_siz
         container, f"{prefix}.attention.head_count_kv", LARGEST_SIZE, default=sizes["heads"]
     )
     sizes["head_width"] = read_head_width(container, architecture, sizes["width"], sizes["heads"])
-    rest = {"norm_epsilon": number_at(container, architecture.epsilon_key)}
+    rest: dict[str, Any] = {"norm_epsilon": number_at(container, architecture.epsilon_key)}
     if architecture.is_rotary:
         rest["rotary_base"] = number_at(container, f"{prefix}.rope.freq_base", default=10_000.0)
-    settings = {**sizes, **rest, **architecture.parts, **found_parts(container, architecture)}
+    settings: dict[str, Any] = {**sizes, **rest, **architecture.parts, **found_parts(container, architecture)}
     try:
         config = GPTConfig(vocabulary_size=vocabulary_size, **settings)
     except UsageError as error:

@@ -59,4 +59,4 @@ class Container:
         """One tensor in float32, in memory of its own."""
         entry = self.entries[name]
         raw = np.frombuffer(self.raw, np.uint8, entry.size, entry.start).reshape(-1, entry.number.size)
-        return torch.from_numpy(entry.number.unpack(raw).reshape(entry.shape).copy())
+        return torch.from_numpy(entry.number.unpack(raw).reshape(entry.shape))

@@ -13,6 +13,7 @@ from homespun.interchange.gguf.tensors import stored_tensors
 from homespun.interchange.gguf.values import Value, text, whole
 from homespun.interchange.gguf.write_container import write_container
 from homespun.interchange.weights import Weights
+from homespun.models.settings import GPTConfig
 
 QUANTIZATION_VERSION = 2  # of ggml: how blocks of Q8_0 and the like are laid out
 
@@ -29,6 +30,7 @@ def write_gguf(
         raise UsageError(f"unknown way of storing weights {number!r}; choose one of {', '.join(NUMBERS)}")
     config, tokenizer = weights.config, weights.tokenizer
     architecture = find_architecture(config)
+    assert isinstance(config, GPTConfig)  # or there would have been none
     if tokenizer.vocabulary_size != config.vocabulary_size:
         raise HomespunError(
             f"the tokenizer has {tokenizer.vocabulary_size} tokens, the model {config.vocabulary_size}; they do not fit"

@@ -181,3 +181,11 @@ def test_a_recipe_for_chats(tmp_path: Path) -> None:
         if template:
             assert re.search(r'TEMPLATE """\{\{ range \.Messages \}\}<\|im_start\|>\{\{ \.Role \}\}\n', content)
             assert "PARAMETER stop <|im_end|>\n" in content
+
+
+def test_a_recipe_says_what_ollama_does_otherwise(tmp_path: Path) -> None:
+    for shape, pattern, warns in (("qwen3", "qwen2", False), ("qwen3", "gpt2", True), ("llama", "gpt2", False)):
+        tokenizer = small_tokenizer(pattern)
+        weights = random_weights(small_config(shape, tokenizer), tokenizer)
+        content = lines_of(write_modelfile(tmp_path, weights, tmp_path / "model.gguf"))
+        assert ("# ollama splits texts of this architecture as qwen2 does" in content) == warns
