@@ -1,0 +1,1 @@
+"""Programs that the benchmark of GGUF files starts, each for itself."""
