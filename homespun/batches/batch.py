@@ -14,16 +14,27 @@ class Batch:
     """Rows of ``inputs`` and their ``targets``, which may hold ``IGNORED``; the rest where a task needs it.
 
     For texts ``inputs`` and ``targets`` are token ids (B, T). ``documents`` (B, T): a number for the text that a token
-    belongs to; tokens see only their own text. ``segments`` (B, T): first or second of two sentences. ``source``
-    (B, S): the sequence that is translated, and ``source_documents`` (B, S), 0 for its padding.
+    belongs to, 0 for padding; tokens see only their own text. ``segments`` (B, T): first or second of two sentences.
+    ``places`` (B, K): where in a row ``targets``, which are then (B, K), stand. ``follows`` (B): 0 where the second
+    text of a row follows the first, 1 where it does not. ``source`` (B, S): the sequence that is translated, and
+    ``source_documents`` (B, S), 0 for its padding.
     """
 
     inputs: torch.Tensor
     targets: torch.Tensor
     documents: torch.Tensor | None = None
     segments: torch.Tensor | None = None
+    places: torch.Tensor | None = None
+    follows: torch.Tensor | None = None
     source: torch.Tensor | None = None
     source_documents: torch.Tensor | None = None
+
+    def tokens(self) -> torch.Tensor:
+        """How many tokens it is to learn from (0-d): one for each target, or all that are read where few are told."""
+        if self.places is None:
+            return (self.targets != IGNORED).sum()
+        read = torch.ones_like(self.inputs) if self.documents is None else self.documents
+        return (read != 0).sum()
 
     def with_each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
         """The batch in which every tensor that is there is changed."""
@@ -48,5 +59,7 @@ class Batch:
         rows = -(-len(self.inputs) // size)
         missing = rows * size - len(self.inputs)
         filled = self.with_each(lambda tensor: torch.cat([tensor, tensor[:1].expand(missing, *tensor.shape[1:])]))
-        filled.targets[len(self.targets) :] = IGNORED
+        for wanted in (filled.targets, filled.follows):
+            if wanted is not None:
+                wanted[len(self.targets) :] = IGNORED
         return filled.rows(rank * rows, (rank + 1) * rows)

@@ -1,14 +1,15 @@
-"""The order of training windows: a pseudo-random permutation that is computed, not stored.
+"""The order of training windows: a pseudo-random permutation that is computed, not stored; and other chances.
 
 ``permute(indices, size, key)`` maps 0 … size-1 onto itself. It is a four-round Feistel network with
 cycle walking (Black & Rogaway 2002, "Ciphers with Arbitrary Finite Domains"), so any position of any
 epoch is found in constant time and memory: nothing to save with a checkpoint, the same on every
-machine and for any number of workers.
+machine and for any number of workers. ``chances(key, count)`` are numbers for whatever else is drawn.
 """
 
 import numpy as np
 
 ROUNDS = 4
+STRIDE = np.uint64(0x9E3779B97F4A7C15)
 MIXERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # of SplitMix64 (Steele et al. 2014)
 
 
@@ -22,7 +23,13 @@ def mix(values: np.ndarray) -> np.ndarray:
 def key_of(seed: int, epoch: int) -> int:
     """One 64-bit key for an epoch of a seed."""
     pair = np.array([seed & (2**64 - 1), epoch], dtype=np.uint64)
-    return int(mix(mix(pair[:1] + np.uint64(0x9E3779B97F4A7C15)) ^ pair[1:])[0])
+    return int(mix(mix(pair[:1] + STRIDE) ^ pair[1:])[0])
+
+
+def chances(key: int, count: int) -> np.ndarray:
+    """The first ``count`` numbers of SplitMix64 that begins at ``key``, as float64 (count,) from 0 up to below 1."""
+    steps = np.arange(1, count + 1, dtype=np.uint64) * STRIDE
+    return (mix(steps + np.uint64(key)) >> np.uint64(11)) * 2.0**-53
 
 
 def permute(indices: np.ndarray, size: int, key: int) -> np.ndarray:

@@ -7,10 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from homespun.inference.engine import Engine
+from homespun.inference.fill import FRAME, fill, with_gaps
 from homespun.inference.settings import SamplingConfig
 from homespun.inference.stream import stream_text
+from homespun.inference.uses import with_gap
 from homespun.tokenizer.tokenizer import Tokenizer
 
+GUESSES_SHOWN = 5
 Writer = Callable[[Any, Tokenizer, str, SamplingConfig], str]
 
 
@@ -19,6 +22,18 @@ def continue_text(model: Any, tokenizer: Tokenizer, prompt: str, config: Samplin
     return "".join(stream_text(Engine(model), tokenizer, prompt, config))
 
 
+def fill_gap(model: Any, tokenizer: Tokenizer, prompt: str, config: SamplingConfig) -> str:
+    """The prompt, as much as the model sees, with a word missing; and guesses for it. Without a prompt: a lone gap."""
+    words = prompt.split()
+    while len(with_gaps(text := with_gap(" ".join(words)), tokenizer)) > model.config.context - FRAME:
+        words.pop()
+    guesses = fill(model, tokenizer, text, GUESSES_SHOWN).gaps[0]
+    shown = ", ".join(f"{guess.text.strip()!r} {guess.probability:.0%}" for guess in guesses)
+    return f"\n{text}\n{shown}"
+
+
 WRITERS: dict[str, Writer] = {
     "next_token": continue_text,
+    "masked": fill_gap,
+    "masked_pairs": fill_gap,
 }

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from homespun.common.errors import UsageError
+from homespun.models.bert import BERT
 from homespun.models.gpt import GPT
 from homespun.models.lstm import LSTM
 from homespun.models.rwkv import RWKV
@@ -15,6 +16,7 @@ from homespun.models.vit import ViT
 MODELS: dict[str, Callable[[Any], nn.Module]] = {
     "gpt": GPT,
     "lstm": LSTM,
+    "bert": BERT,
     "rwkv": RWKV,
     "vit": ViT,
 }

@@ -8,7 +8,7 @@ it.
 import contextlib
 import functools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ class Lesson:
     ``model`` with the weights it begins with; ``validation()`` gives every target of the held-back part once, and
     ``validation_bytes`` the size of its text, if it is one. ``documents`` and ``tokenizer_file``: what a checkpoint
     says of the model and how it was made. ``write(model, prompt)`` shows what the model can do, for each of the
-    ``prompts``. ``unit``: what targets are called.
+    ``prompts``. ``unit``: what targets are called. ``baseline``: figures to compare those of the validation with.
     """
 
     model: nn.Module
@@ -73,6 +73,7 @@ class Lesson:
     write: Callable[[nn.Module, str], str]
     prompts: list[str]
     unit: str = "tokens"
+    baseline: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -221,6 +222,7 @@ def open_recorder(
         reporter,
         stack.enter_context(reporter.stage("training", state.total, "steps")),
         stack.enter_context(open_sinks(config.training.sinks, session, reporter.warn)),
+        lesson.baseline,
     )
 
 

@@ -288,7 +288,8 @@ def plan_of_given_shape(
     measured = next((speed for speed in speeds if speed.execution == execution), None)
     speed = measured or measure_step(model, fit.rows_at_once, execution, device, training)
     spent += time.monotonic() - began
-    validation_seconds = facts.validation_targets / (3 * speed.tokens_per_second)  # forward only: a third
+    validation_targets = model.validation_passes * facts.validation_targets
+    validation_seconds = validation_targets / (3 * speed.tokens_per_second)  # forward only: a third
     after = SECONDS_OF_SAMPLES_AND_REPORT + validation_seconds
     tokens = float(dial.tokens or 0)
     if dial.minutes is not None:
@@ -298,7 +299,9 @@ def plan_of_given_shape(
     return Plan(
         minutes=dial.minutes,
         timed=dial.minutes is not None and "training.steps" not in fixed and training.schedule == "trapezoid",
-        values=learning_values(model, training.optimizer, steps, validations_for(facts, steps, targets_per_step))
+        values=learning_values(
+            model, training.optimizer, steps, validations_for(validation_targets, steps, targets_per_step)
+        )
         | memory_values(training)
         | execution_values(execution),
         reasons=reasons(dial),
@@ -460,13 +463,13 @@ def chosen_values(best: Expectation, facts: TextFacts, optimizer: str) -> dict[s
         "model.heads": best.model.heads,
         "training.batch_size": best.batch_size,
     }
-    validations = validations_for(facts, best.steps, tokens_per_step)
+    validations = validations_for(facts.validation_targets, best.steps, tokens_per_step)
     return shape | learning_values(best.model, optimizer, best.steps, validations)
 
 
-def validations_for(facts: Facts, steps: int, targets_per_step: int) -> int:
+def validations_for(validation_targets: float, steps: int, targets_per_step: int) -> int:
     """How often the exact loss may be worked out in a run: at least twice, and in a small share of its time."""
-    validation_steps = facts.validation_targets / 3 / targets_per_step  # forward only: a third
+    validation_steps = validation_targets / 3 / targets_per_step  # forward only: a third
     affordable = int(SHARE_FOR_VALIDATION * steps / max(validation_steps, 1e-9))
     return max(2, min(VALIDATIONS_IN_A_RUN, affordable))
 

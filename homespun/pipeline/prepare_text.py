@@ -49,4 +49,4 @@ def with_needed_tokens(choices: Choices) -> Choices:
     return choices.with_values({"tokenizer.special_tokens": named + missing}, "plan") if missing else choices
 
 
-FROM_TEXT = Preparation(scan, prepare_text, "corpus", 'homespun generate {run} --prompt "…"   |   homespun chat {run}')
+FROM_TEXT = Preparation(scan, prepare_text, "corpus")

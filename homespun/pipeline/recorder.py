@@ -1,8 +1,9 @@
 """Watches the training loop and writes down what it sees: metrics, samples, the bar on the screen."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
@@ -32,6 +33,7 @@ class Recorder:
         reporter: Reporter,
         stage: Stage,
         sinks: Sequence[Sink] = (),
+        baseline: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self.run = run
         self.model = model
@@ -42,6 +44,7 @@ class Recorder:
         self.reporter = reporter
         self.stage = stage
         self.sinks = sinks
+        self.baseline = baseline
         self.steps_shown = 0
         self.lines_lost = 0
         self.validation: ExactLoss | None = None
@@ -60,7 +63,8 @@ class Recorder:
     def validated(self, loss: ExactLoss, state: TrainingState) -> None:
         self.validation = loss
         bits = {} if loss.bits_per_byte is None else {"bits_per_byte": loss.bits_per_byte}
-        self.measured({"kind": "validation", "loss": loss.loss} | bits | loss.measures | where(state))
+        found = {"kind": "validation", "loss": loss.loss} | bits | loss.measures
+        self.measured(found | dict(self.baseline) | where(state))
 
     def skipped(self, record: dict[str, Any], state: TrainingState) -> None:
         """A step that changed nothing; numbers that JSON has no word for are written as text."""

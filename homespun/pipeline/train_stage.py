@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from homespun.batches.shards import TokenShards, read_manifest, verify_shards
-from homespun.batches.sources import SOURCES, Asked, Batches
+from homespun.batches.sources import SOURCES, Asked
 from homespun.common.configuration import flatten, replace_values
 from homespun.common.errors import DamagedFileError, HomespunError
 from homespun.common.files import write_json
@@ -55,7 +55,7 @@ def train_run(run: RunFolder, config: Configuration, pace: Pace, reporter: Repor
         if finished:
             recorder.sampled(training_run.state)
     if finished and isinstance(recorder, Recorder):
-        conclude(run, config, recorder.validation, lesson.batches, training_run.state)
+        conclude(run, config, recorder.validation, lesson, training_run.state)
     return finished
 
 
@@ -66,18 +66,20 @@ def pretraining(run: RunFolder, config: Configuration, world: World) -> Lesson:
     assert isinstance(shape, TextModelConfig)
     tokenizer = Tokenizer.load(run.tokenizer)
     asked = Asked(run.tokens, shape.context, training.batch_size, training.seed, world.rank, world.size,
-                  tokenizer.special_tokens)  # fmt: skip
+                  tokenizer.special_tokens, model=shape)  # fmt: skip
     rows = max(world.size, validation_rows(shape, training))
+    text_bytes = read_manifest(run.tokens)["splits"]["validation"]["bytes"]
     return Lesson(
         model=build_model(shape),
         task=TASKS[task],
         batches=SOURCES[task].training(asked),
         validation=lambda: SOURCES[task].validation(replace(asked, rows=rows)),
-        validation_bytes=read_manifest(run.tokens)["splits"]["validation"]["bytes"],
+        validation_bytes=text_bytes if shape.spells_text else None,
         tokenizer_file=run.tokenizer,
         documents={"config.json": flatten(config.model), "made_with.json": made_with(run, config)},
         write=lambda model, prompt: WRITERS[task](model, tokenizer, prompt, config.sampling),
         prompts=[first_words(run, tokenizer), ""],  # the first is shown while training
+        baseline=SOURCES[task].baseline(asked),
     )
 
 
@@ -113,6 +115,9 @@ def write_model_record(run: RunFolder, config: Configuration, model: torch.nn.Mo
             "parameters_without_embeddings": matrix_parameters(config.model),
             "flops_per_token_training": training_flops_per_token(config.model),
             "architecture": flatten(config.model),
+            "task": config.model.task,
+            "target": config.model.target,
+            "spells_text": config.model.spells_text,
             "table": [
                 {"name": name, "shape": list(parameter.shape), "parameters": parameter.numel()}
                 for name, parameter in model.named_parameters()
@@ -122,7 +127,7 @@ def write_model_record(run: RunFolder, config: Configuration, model: torch.nn.Mo
 
 
 def conclude(
-    run: RunFolder, config: Configuration, final: ExactLoss | None, batches: Batches, state: TrainingState
+    run: RunFolder, config: Configuration, final: ExactLoss | None, lesson: Lesson, state: TrainingState
 ) -> None:
     """The result, and the configuration that makes the same weights again."""
     assert final is not None
@@ -130,13 +135,13 @@ def conclude(
     result: dict[str, Any] = {
         "validation_loss": final.loss,
         "bits_per_byte": final.bits_per_byte,
-        **{f"validation_{name}": value for name, value in final.measures.items()},
+        **{f"validation_{name}": value for name, value in (final.measures | lesson.baseline).items()},
         "validation_tokens": final.tokens,
         "parameters": parameter_count(config.model),
         "steps": state.step,
         "tokens_seen": state.tokens,
         "steps_skipped": state.skipped,
-        "epochs": state.step * config.training.batch_size / batches.windows,
+        "epochs": state.step * config.training.batch_size / lesson.batches.windows,
         "seconds_training": round(state.seconds, 1),
         "tokens_per_second": state.tokens / state.seconds,
         "peak_memory_bytes": peak_memory_bytes(),

@@ -2,6 +2,7 @@
 
 import shlex
 
+from homespun.inference.uses import CONTINUE, NAME, USES
 from homespun.report.facts import Facts
 from homespun.report.lookup import number, sequence, text
 from homespun.report.markup import chapter, code, element, escape, fold, not_yet, table
@@ -64,13 +65,8 @@ def commands(run: RunData) -> list[tuple[str, str]]:
     original = [str(word) for word in sequence(run.run, "command")]
     if original:
         found.append(("This is how it was started", shlex.join(original)))
-    if run.images:
-        found.append(("Let it name what a picture shows", f"homespun classify-image {folder} PICTURE.png"))
-    else:
-        found += [
-            ("Let it write", f"homespun generate {folder} --prompt {shlex.quote(first_prompt(run))}"),
-            ("Talk with it", f"homespun chat {folder}"),
-        ]
+    use = USES.get(text(run.model, "task") or "", NAME if run.images else CONTINUE)
+    found += use.commands_for(folder, shlex.quote(use.example(first_prompt(run))))
     return [*found, ("Train on from its last checkpoint", f"homespun train --resume {folder}")]
 
 

@@ -74,6 +74,16 @@ def shape_of(architecture: dict[str, Any]) -> Shape | None:
     )
 
 
+def decoder_sizes(architecture: dict[str, Any]) -> dict[str, int]:
+    """The sizes that a configuration leaves to homespun (0), as they are in the model."""
+    shape = shape_of(architecture)
+    if shape is None:
+        return {}
+    sizes = {"key_value_heads": shape.key_value_heads, "head_width": shape.head_width,
+             "feedforward_width": shape.hidden}  # fmt: skip
+    return {key: size for key, size in sizes.items() if key in architecture}
+
+
 def decoder_drawing(architecture: dict[str, Any]) -> str:
     """The whole decoder: embedding, one block with the count of its repeats, final norm, head."""
     shape = shape_of(architecture)

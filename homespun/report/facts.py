@@ -9,7 +9,7 @@ is a token elsewhere is an image where a model learns from images.
 import math
 from dataclasses import dataclass
 
-from homespun.report.lookup import as_number, first_number, mapping, number, sequence
+from homespun.report.lookup import as_number, find, first_number, mapping, number, sequence, text
 from homespun.report.read_run import RunData
 
 BEST_MARGIN = 0.005  # a validation loss this share above the best one counts as a rise
@@ -17,7 +17,7 @@ BEST_MARGIN = 0.005  # a validation loss this share above the best one counts as
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known about a run; ``None`` for what is not known yet. Losses are nats per token, or per ``unit``."""
+    """What is known about a run; ``None`` for what is not known yet. Losses are nats per ``target``."""
 
     validation_loss: float | None
     bits_per_byte: float | None
@@ -48,9 +48,11 @@ class Facts:
     memory_bytes: float | None
     best_validation_loss: float | None
     best_validation_tokens: float | None
-    accuracy: float | None  # share of the validation images that are named rightly
-    most_frequent: float | None  # share of them that are of the most frequent class
-    unit: str
+    accuracy: float | None  # share of the validation's targets that the first guess hits
+    most_frequent: float | None  # share of them that who always names the most frequent gets
+    next_sentence_accuracy: float | None  # share of pairs of texts that are told from chance ones
+    unit: str  # what is counted in training
+    target: str  # what a loss is told for each of
 
     @property
     def memorizing(self) -> bool:
@@ -95,6 +97,8 @@ def work_out(run: RunData) -> Facts:
     bytes_per_token_validation = ratio(number(held_out, "bytes"), number(held_out, counted))
     tokens_per_byte = ratio(1.0, bytes_per_token_validation)
     factor = either(ratio(bits, loss), product(tokens_per_byte, 1 / math.log(2)))
+    if find(run.model, "spells_text") is False:
+        factor = None
     compression = mapping(run.corpus, "compression")
     unigram_loss = validation.last("unigram_loss")
     tokens_seen = either(number(result, "tokens_seen"), training.last("tokens"), validation.last("tokens"))
@@ -139,10 +143,15 @@ def work_out(run: RunData) -> Facts:
         best_validation_loss=best,
         best_validation_tokens=best_tokens,
         accuracy=either(number(result, "validation_accuracy"), validation.last("accuracy")),
-        most_frequent=ratio(
-            max(map(as_counted, sequence(held_out, "of_class")), default=None), number(held_out, counted)
+        most_frequent=either(
+            ratio(max(map(as_counted, sequence(held_out, "of_class")), default=None), number(held_out, counted)),
+            validation.last("unigram_accuracy"),
+        ),
+        next_sentence_accuracy=either(
+            number(result, "validation_next_sentence_accuracy"), validation.last("next_sentence_accuracy")
         ),
         unit=counted.removesuffix("s"),
+        target=text(run.model, "target") or counted.removesuffix("s"),
     )
 
 

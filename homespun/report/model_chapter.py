@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from homespun.report.diagram import decoder_drawing, shape_of
+from homespun.report.drawings import OTHER, SHOWN
 from homespun.report.facts import Facts
 from homespun.report.lookup import as_number, mapping, number, sequence, text
 from homespun.report.markup import card, cards, chapter, fold, not_yet, paragraph, table
@@ -18,11 +18,11 @@ MOST_ROWS = 200
 
 def model_chapter(run: RunData, facts: Facts) -> str:
     """Parameters, operations, the drawing and the tensors."""
-    lead = "A stack of equal blocks; each lets every token look back at the ones before it, and then think it over."
-    if run.images:
-        lead = "A stack of equal blocks; each lets every patch of an image look at all others, and then think it over."
+    architecture = mapping(run.model, "architecture")
+    shown = SHOWN.get(text(architecture, "architecture") or "gpt", OTHER)
     if not run.model:
-        return chapter("model", "The model", lead, not_yet("The model is built after the text has become tokens."))
+        waiting = not_yet("The model is built after the text has become tokens.")
+        return chapter("model", "The model", shown.lead, waiting)
     bare = number(run.model, "parameters_without_embeddings")
     inside = cards(
         [
@@ -43,9 +43,8 @@ def model_chapter(run: RunData, facts: Facts) -> str:
             "“Chinchilla”); with fewer, more time or more text would still teach this model much.",
             "remark",
         )
-    architecture = mapping(run.model, "architecture")
-    drawing = decoder_drawing(architecture)
-    settings = [(plain(key), brief(value)) for key, value in (architecture | worked_out(architecture)).items()]
+    drawing = shown.drawing(architecture)
+    settings = [(plain(key), brief(value)) for key, value in (architecture | shown.sizes(architecture)).items()]
     listed = table(("", "value"), settings, caption="shape of the model") if settings else ""
     if drawing:
         inside += f'<div class="pair"><figure>{drawing}</figure><div><h3>Its shape</h3>{listed}</div></div>'
@@ -58,17 +57,7 @@ def model_chapter(run: RunData, facts: Facts) -> str:
             style="tensors",
         )  # fmt: skip
         inside += "<h3>Where the parameters are</h3>" + (fold("All tensors", tensors) if len(rows) > 24 else tensors)
-    return chapter("model", "The model", lead, inside)
-
-
-def worked_out(architecture: dict[str, Any]) -> dict[str, int]:
-    """The sizes that a configuration leaves to homespun (0), as they are in the model."""
-    shape = shape_of(architecture)
-    if shape is None:
-        return {}
-    sizes = {"key_value_heads": shape.key_value_heads, "head_width": shape.head_width,
-             "feedforward_width": shape.hidden}  # fmt: skip
-    return {key: size for key, size in sizes.items() if key in architecture}
+    return chapter("model", "The model", shown.lead, inside)
 
 
 def tensor_rows(tensors: list[Any], parameters: float | None) -> list[tuple[str, str, str, str]]:

@@ -15,16 +15,22 @@ STAGES = {
 }
 IMPORTED = "imported"
 BITS_OF_A_BYTE = 8.0
+# By target: what a model does that is right or wrong about each, and who has an easier way.
+ANSWERS = {
+    "image": ("names {} of the images rightly that it has never seen", "Who always names the most frequent class"),
+    "masked token": (
+        "tells {} of the masked tokens rightly, in text that it has never seen", "Who always says the commonest one"
+    ),
+}  # fmt: skip
 
 
 def meaning(facts: Facts) -> str:
     """The result in plain words."""
     bits = facts.bits_per_byte
     if facts.accuracy is not None:
-        guess = ""
-        if facts.most_frequent is not None:
-            guess = f" Who always names the most frequent class gets {percent(facts.most_frequent)}."
-        return f"Your model names {percent(facts.accuracy)} of the images rightly that it has never seen.{guess}"
+        told, plain_guess = ANSWERS.get(facts.target, ANSWERS["image"])
+        guess = "" if facts.most_frequent is None else f" {plain_guess} gets {percent(facts.most_frequent)}."
+        return f"Your model {told.format(percent(facts.accuracy))}.{guess}"
     if bits is None:
         return "The model has not been measured on held-out text yet."
     opening = f"Your model needs {decimal(bits)} bits for each byte of text it has never seen"
@@ -53,7 +59,7 @@ def headline_chapter(run: RunData, facts: Facts) -> str:
         inside += comparison(facts)
     inside += cards(
         [
-            *(text_cards(facts) if facts.accuracy is None else image_cards(facts)),
+            *(text_cards(facts) if facts.accuracy is None else answer_cards(facts)),
             card("parameters", count(facts.parameters), "numbers the model learned"),
             card(f"{facts.unit}s seen", count(facts.tokens_seen), epochs_in_words(facts)),
             card("training time", duration(facts.seconds_training), whole_time(facts)),
@@ -71,12 +77,15 @@ def text_cards(facts: Facts) -> list[str]:
     ]
 
 
-def image_cards(facts: Facts) -> list[str]:
-    """How well images are named."""
-    return [
-        card("accuracy", percent(facts.accuracy), "of images it has never seen"),
-        card("validation", decimal(facts.validation_loss, 3), "nats per image"),
+def answer_cards(facts: Facts) -> list[str]:
+    """How often the model is right."""
+    found = [
+        card("accuracy", percent(facts.accuracy), f"of {facts.target}s it has never seen"),
+        card("validation", decimal(facts.validation_loss, 3), f"nats per {facts.target}"),
     ]
+    if facts.next_sentence_accuracy is not None:
+        found.append(card("next text", percent(facts.next_sentence_accuracy), "told from a chance one; by chance 50 %"))
+    return found
 
 
 def epochs_in_words(facts: Facts) -> str:
@@ -158,7 +167,7 @@ def expected_rows(run: RunData, facts: Facts) -> list[tuple[str, str, str, str]]
     """One row per number that the plan foretold."""
     kinds = (
         ("validation bits per byte", "validation_bits_per_byte", facts.bits_per_byte, decimal),
-        (f"validation loss, nats per {facts.unit}", "validation_loss", facts.validation_loss, decimal),
+        (f"validation loss, nats per {facts.target}", "validation_loss", facts.validation_loss, decimal),
         (f"{facts.unit}s per second", "tokens_per_second", facts.tokens_per_second, count),
         (f"{facts.unit}s to train on", "training_tokens", facts.tokens_seen, count),
         ("training time", "training_seconds", facts.seconds_training, duration),

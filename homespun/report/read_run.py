@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from homespun.tokenizer.tokenizer import Tokenizer
 
 TRAINING_COLUMNS = ("step", "loss", "learning_rate", "gradient_norm", "tokens", "seconds", "tokens_per_second")
-VALIDATION_COLUMNS = ("step", "loss", "bits_per_byte", "tokens", "seconds", "unigram_loss", "accuracy")
+VALIDATION_COLUMNS = ("step", "loss", "bits_per_byte", "tokens", "seconds", "unigram_loss", "accuracy",
+                      "unigram_accuracy", "next_sentence_accuracy")  # fmt: skip
 KNOWN_FILES = ("run.json", "config.toml", "plan.json", "environment.json", "corpus", "tokenizer.json",
                "tokens", "images", "model.json", "metrics.jsonl", "samples.jsonl", "result.json")  # fmt: skip
 LONGEST_LINE = 1 << 20  # characters; a longer line is no record of ours

@@ -35,11 +35,11 @@ def summary_lines(run: RunData) -> list[str]:
 
 
 def result_line(facts: Facts) -> str:
-    """The validation loss in its three units; of images, how many are named rightly."""
+    """The validation loss in its three units; or how many targets are told rightly."""
     if facts.validation_loss is None:
         return "no validation yet"
     if facts.accuracy is not None:
-        return f"accuracy {percent(facts.accuracy)}, {decimal(facts.validation_loss, 3)} nats per image"
+        return f"accuracy {percent(facts.accuracy)}, {decimal(facts.validation_loss, 3)} nats per {facts.target}"
     bits = f"{decimal(facts.bits_per_byte, 3)} bits per byte, " if facts.bits_per_byte is not None else ""
     return f"{bits}{decimal(facts.validation_loss, 3)} nats per token, perplexity {significant(facts.perplexity)}"
 

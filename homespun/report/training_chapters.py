@@ -22,11 +22,12 @@ MOST_ROWS = 40
 
 def curves_chapter(run: RunData, facts: Facts) -> str:
     """Losses against tokens in three views, learning rate and gradient norm, and the validations as a table."""
-    lead = "Loss is surprise: how unexpected the true next token was. Learning is this line going down."
+    what = "next token" if facts.target == "token" else facts.target
+    lead = f"Loss is surprise: how unexpected the true {what} was. Learning is this line going down."
     if not len(run.training) and not len(run.validation):
         return chapter("curves", "How it learned", lead, not_yet("The curves begin with the first steps of training."))
     factor = facts.bits_per_nat_token
-    nats = f"nats per {facts.unit}"
+    nats = f"nats per {facts.target}"
     views = [(nats, loss_view(run, facts, 1.0, nats, "nats", False))]
     if factor is not None:
         views.insert(0, ("bits per byte", loss_view(run, facts, factor, "bits per byte", "bits", False)))
@@ -138,11 +139,11 @@ def verdict(facts: Facts) -> str:
         when = "" if best_at is None else f" after {count(best_at)} {facts.unit}s"
         rise = percent(facts.validation_loss / facts.best_validation_loss - 1)
         return (
-            f"The validation loss was lowest ({decimal(facts.best_validation_loss)} nats per {facts.unit}){when} and "
+            f"The validation loss was lowest ({decimal(facts.best_validation_loss)} nats per {facts.target}){when} and "
             f"has risen by {rise} since: the model has begun to learn by heart. Stop earlier, or add to its data."
         )
     return (
-        f"The last validation loss is {decimal(facts.validation_loss, 3)} nats per {facts.unit}, a perplexity of "
+        f"The last validation loss is {decimal(facts.validation_loss, 3)} nats per {facts.target}, a perplexity of "
         f"{significant(facts.perplexity)}; it is the best of the run or very near it: more training may still help."
     )
 

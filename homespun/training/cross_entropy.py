@@ -1,8 +1,9 @@
 """Cross-entropy straight from activations, without ever holding all logits.
 
-``read_out_cross_entropy(hidden, weight, targets, softcap)`` equals
+``read_out_cross_entropy(hidden, weight, targets, softcap, bias)`` equals
 
-    logits = softcap * tanh(hidden @ weight.T / softcap)        (no cap: hidden @ weight.T)
+    logits = hidden @ weight.T + bias                           (no bias: hidden @ weight.T)
+    logits = softcap * tanh(logits / softcap)                   (no cap: as they are)
     cross_entropy(logits.float(), targets, ignore_index=IGNORED, reduction="sum")
 
 At 8 x 1,024 tokens and 50,304 tokens of vocabulary the logits alone are 1.6 GB in fp32, their
@@ -28,20 +29,22 @@ def read_out_cross_entropy(
     targets: torch.Tensor,
     softcap: float = 0.0,
     logits_at_once: int = LOGITS_AT_ONCE,
+    bias: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Sum of cross-entropies in nats, fp32 0-d. ``hidden`` (N, C), ``weight`` (V, C), ``targets`` (N)."""
+    """Sum of cross-entropies in nats, fp32 0-d. ``hidden`` (N, C), ``weight`` (V, C), ``targets`` (N), ``bias`` (V)."""
     rows = max(1, logits_at_once // weight.shape[0])
-    return ReadOutCrossEntropy.apply(hidden, weight, targets, softcap, rows, torch.is_grad_enabled())
+    return ReadOutCrossEntropy.apply(hidden, weight, bias, targets, softcap, rows, torch.is_grad_enabled())
 
 
 class ReadOutCrossEntropy(torch.autograd.Function):
-    """The loss with both gradients worked out in the forward pass."""
+    """The loss with all gradients worked out in the forward pass."""
 
     @staticmethod
     def forward(
         ctx: Any,
         hidden: torch.Tensor,
         weight: torch.Tensor,
+        bias: torch.Tensor | None,
         targets: torch.Tensor,
         softcap: float,
         rows: int,
@@ -53,10 +56,11 @@ class ReadOutCrossEntropy(torch.autograd.Function):
         read = weight.to(dtype) if dtype else weight
         hidden_gradient = torch.empty_like(hidden) if with_gradient else None
         weight_gradient = torch.zeros_like(weight, dtype=torch.float32) if with_gradient else None
+        bias_gradient = torch.zeros_like(bias, dtype=torch.float32) if with_gradient and bias is not None else None
         for begin in range(0, len(hidden), rows):
             piece = hidden[begin : begin + rows].to(read.dtype)
             wanted = targets[begin : begin + rows]
-            logits = piece @ read.T  # (rows, V)
+            logits = piece @ read.T if bias is None else torch.addmm(bias.to(read.dtype), piece, read.T)  # (rows, V)
             capped = torch.tanh(logits.float() / softcap).mul_(softcap) if softcap else logits.float()
             logarithms = torch.log_softmax(capped, dim=-1)
             total += torch.nn.functional.nll_loss(logarithms, wanted, ignore_index=IGNORED, reduction="sum")
@@ -65,11 +69,13 @@ class ReadOutCrossEntropy(torch.autograd.Function):
             slope = loss_slope(logarithms, wanted)
             if softcap:
                 slope *= 1 - (capped / softcap).square()
+            if bias_gradient is not None:
+                bias_gradient += slope.sum(0)
             slope = slope.to(read.dtype)
             hidden_gradient[begin : begin + rows] = slope @ read
             weight_gradient += slope.T @ piece
             del logits, capped, logarithms, slope  # or they would stand beside those of the next piece
-        ctx.save_for_backward(hidden_gradient, weight_gradient)
+        ctx.save_for_backward(hidden_gradient, weight_gradient, bias_gradient)
         ctx.weight_dtype = weight.dtype
         return total
 
@@ -77,8 +83,16 @@ class ReadOutCrossEntropy(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Any) -> Any:  # pyrefly: ignore
         (upstream,) = gradients  # 0-d: the loss is a sum, so everything scales with it
-        hidden_gradient, weight_gradient = ctx.saved_tensors
-        return hidden_gradient * upstream, (weight_gradient * upstream).to(ctx.weight_dtype), None, None, None, None
+        hidden_gradient, weight_gradient, bias_gradient = ctx.saved_tensors
+        return (
+            hidden_gradient * upstream,
+            (weight_gradient * upstream).to(ctx.weight_dtype),
+            None if bias_gradient is None else (bias_gradient * upstream).to(ctx.weight_dtype),
+            None,
+            None,
+            None,
+            None,
+        )
 
 
 def loss_slope(logarithms: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -120,16 +120,16 @@ class Window:
     norms: list[torch.Tensor] = field(default_factory=list)
     skips: list[torch.Tensor] = field(default_factory=list)
     tokens: int = 0
-    last_targets: int = 0
+    last_tokens: int = 0
     seconds: float = 0.0
 
-    def add(self, loss: torch.Tensor, norm: torch.Tensor, skip: torch.Tensor, targets: int) -> None:
+    def add(self, loss: torch.Tensor, norm: torch.Tensor, skip: torch.Tensor, tokens: int) -> None:
         """What ``train_step`` returned."""
         self.losses.append(loss)
         self.norms.append(norm)
         self.skips.append(skip)
-        self.tokens += targets
-        self.last_targets = targets
+        self.tokens += tokens
+        self.last_tokens = tokens
 
     def read(self) -> list[Row]:
         """All of them as numbers; waits for the device."""
@@ -142,13 +142,15 @@ def train_step(run: Stepping, share: float) -> tuple[torch.Tensor, torch.Tensor,
     """One update at ``share`` of the highest rate.
 
     Returns the mean loss (nats per target), the gradient norm, whether the step was skipped (1.0), and how many
-    targets it had.
+    tokens it read.
     """
     config, world = run.config, run.world
     batch = run.batch(run.state.step)
     rows = len(batch.inputs)
     parts = [part.to(run.device) for part in batch.split(config.micro_batch_size or rows)]
-    targets_in_step = int(world.sum((batch.targets != IGNORED).sum()))
+    targets_in_step, tokens_in_step = world.sum(
+        torch.stack([(batch.targets != IGNORED).sum(), batch.tokens()])
+    ).tolist()
     torch.manual_seed(key_of(config.seed + world.rank, run.state.step))  # dropout, the same after any interruption
     loss = torch.zeros((), device=run.device)
     for number, part in enumerate(parts):
@@ -165,7 +167,7 @@ def train_step(run: Stepping, share: float) -> tuple[torch.Tensor, torch.Tensor,
     run.optimizer.set_share(share)
     run.optimizer.step(skip)
     run.optimizer.zero_grad()
-    return loss, norm, skip, targets_in_step
+    return loss, norm, skip, tokens_in_step
 
 
 def train(run: TrainingRun) -> bool:
@@ -187,7 +189,7 @@ def train(run: TrainingRun) -> bool:
         rate = config.learning_rate * share
         window.add(*train_step(run, share))
         state.step += 1
-        state.tokens += window.last_targets
+        state.tokens += window.last_tokens
         if run.average is not None:
             run.average.follow(state.step)
         last = state.step >= state.total

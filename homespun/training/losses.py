@@ -16,7 +16,8 @@ from homespun.training.cross_entropy import read_out_cross_entropy
 class Task(Protocol):
     """An objective: sum of losses (0-d tensor, nats) and how many targets it sums over.
 
-    ``measures``: names of further sums over the same targets, which follow these two; validation tells their means.
+    ``measures``: names of further sums over the same targets, which follow these two in evaluation; validation tells
+    their means.
     """
 
     @property

@@ -116,9 +116,10 @@ def hole_bytes(model: ModelConfig, training: TrainingConfig, tokens: int, others
 
 def loss_bytes(model: ModelConfig, number: int, tokens: int) -> float:
     """Of the loss, worked out piece by piece: a piece of logits, the gradients of the head and of what goes into it."""
-    piece = min(tokens * model.outputs, max(LOGITS_AT_ONCE, model.outputs))
+    numbers = tokens * model.read_out_share * model.outputs
+    piece = min(numbers, max(LOGITS_AT_ONCE, model.outputs))
     # Logits, their logarithms, those of the piece before if there was one; in bf16 also what is cast, before and after.
-    fulls = 3 if piece < tokens * model.outputs else 2
+    fulls = 3 if piece < numbers else 2
     logits = piece * (fulls * FULL + (2 * HALF if number == HALF else 0))
     # The gradient of the head, what is about to be added to it, and in bf16 the head itself.
     head = model.outputs * model.width * (2 * FULL + (HALF if number == HALF else 0))
@@ -134,7 +135,7 @@ def validation_rows(model: ModelConfig, training: TrainingConfig) -> int:
 def validation_bytes(model: ModelConfig, training: TrainingConfig) -> float:
     """Of a forward pass in fp32 that keeps nothing: the widest block, or a piece of logits as in training."""
     tokens = model.positions_in_row * validation_rows(model, training)
-    numbers = tokens * model.outputs
+    numbers = tokens * model.read_out_share * model.outputs
     piece = min(numbers, max(LOGITS_AT_ONCE, model.outputs))
     logits = piece * (3 if piece < numbers else 2)
     return FULL * max(tokens * footprint_of(model).widest(training), logits + 2 * tokens * model.width)

@@ -2,8 +2,11 @@
 
 from homespun.training.image_classes import ImageClasses
 from homespun.training.losses import NextToken, Task
+from homespun.training.masked import Masked, MaskedPairs
 
 TASKS: dict[str, Task] = {
     "images": ImageClasses(),
     "next_token": NextToken(),
+    "masked": Masked(),
+    "masked_pairs": MaskedPairs(),
 }

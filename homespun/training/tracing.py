@@ -55,7 +55,18 @@ def way(training: TrainingConfig, recomputed: bool) -> Execution:
 
 @cache
 def traced(config: ModelConfig, execution: Execution) -> tuple[float, ...]:
-    """Bytes for each position, with one row at once."""
+    """Bytes for each position: what one more row adds to each tensor.
+
+    The gradient of the head, which the loss keeps, does not grow with the rows and is counted with the loss. A single
+    row says too little: what would be copied for several may be a view of it.
+    """
+    two, three = (traced_storages(config, execution, rows) for rows in (2, 3))
+    positions = config.positions_in_row
+    return tuple((larger - smaller) / positions for smaller, larger in zip(two, three, strict=True) if larger > smaller)
+
+
+def traced_storages(config: ModelConfig, execution: Execution, rows: int) -> list[int]:
+    """Bytes of every tensor that the forward pass of ``rows`` rows keeps, weights left out."""
     kept: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -67,9 +78,8 @@ def traced(config: ModelConfig, execution: Execution) -> tuple[float, ...]:
         model = build_model(config)
         apply_to_model(model, execution)
         task = TASKS[config.task]
-        batch = task.example(config, 1)
+        batch = task.example(config, rows)
         weights = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
         with saved_tensors_hooks(keep, lambda tensor: tensor), autocast(torch.device("cpu"), execution.precision):
             Objective(model, task)(batch)
-        positions = config.positions_in_row
-        return tuple(storage.nbytes() / positions for number, storage in kept.items() if number not in weights)
+        return [storage.nbytes() for number, storage in kept.items() if number not in weights]

@@ -1,7 +1,8 @@
 """The exact validation loss: every target of the split once, nothing sampled.
 
 ``nats per token`` is the mean cross-entropy; ``bits per byte`` divides the same sum by the bytes of the
-text, so that models with different tokenizers, and gzip, can be compared. Tasks may count more, such as right answers.
+text, so that models with different tokenizers, and gzip, can be compared. That means something only where the targets
+are a whole text, told one after the other. Tasks may count more, such as right answers.
 """
 
 import math

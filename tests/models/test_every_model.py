@@ -11,7 +11,7 @@ from homespun.layers.cache import KeyValueCache
 from homespun.models.arithmetic import idle_parameters, matrix_parameters, parameter_count, training_flops_per_token
 from homespun.models.language_model import LanguageModel
 from homespun.models.registry import MODELS, build_model
-from homespun.models.settings import SETTINGS, GPTConfig, LSTMConfig, ModelConfig, RWKVConfig, ViTConfig
+from homespun.models.settings import SETTINGS, BERTConfig, GPTConfig, LSTMConfig, ModelConfig, RWKVConfig, ViTConfig
 from homespun.training.execution import Execution, apply_to_model
 from homespun.training.footprint import footprint_of
 from homespun.training.losses import Objective
@@ -34,6 +34,10 @@ SMALL: dict[str, ModelConfig] = {
         vocabulary_size=61, context=24, layers=2, width=32, heads=4, experts=4, experts_per_token=2, expert_width=24
     ),
     "lstm": LSTMConfig(vocabulary_size=61, context=24, layers=2, width=32),
+    "bert": BERTConfig(vocabulary_size=61, context=24, layers=2, width=32, heads=4),
+    "bert, pairs of texts": BERTConfig(
+        vocabulary_size=61, context=24, layers=2, width=32, heads=4, next_sentence=True, tied_embeddings=False
+    ),
     "rwkv": RWKVConfig(vocabulary_size=61, context=24, layers=2, width=32, head_width=16),
     "vit": ViTConfig(image_size=8, patch_size=2, classes=5, layers=2, width=32, heads=4),
 }  # fmt: skip
@@ -55,7 +59,7 @@ def tokens_of(rows: int, length: int) -> torch.Tensor:
 
 def test_every_architecture_is_here() -> None:
     assert {config.architecture for config in SMALL.values()} == set(MODELS) == set(SETTINGS)
-    assert {config.task for config in SETTINGS.values()} <= set(TASKS)
+    assert {kind().task for kind in SETTINGS.values()} <= set(TASKS)
 
 
 @LEFT_TO_RIGHT

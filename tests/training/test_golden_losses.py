@@ -14,7 +14,7 @@ import torch
 
 from homespun.batches.batch import Batch
 from homespun.models.registry import MODELS
-from homespun.models.settings import LSTMConfig, ModelConfig, RWKVConfig, ViTConfig
+from homespun.models.settings import BERTConfig, LSTMConfig, ModelConfig, RWKVConfig, ViTConfig
 from homespun.training.loop import train_step
 from homespun.training.schedule import trapezoid
 from homespun.training.settings import TrainingConfig
@@ -29,6 +29,7 @@ GPT2 = replace(QWEN3, positions="learned", normalization="layer", feedforward="g
 SPEED = replace(QWEN3, normalization="layer", feedforward="relu2", value_embeddings=1, logit_softcap=15.0)
 LSTM = LSTMConfig(vocabulary_size=32, context=16, layers=2, width=32)
 RWKV = RWKVConfig(vocabulary_size=32, context=16, layers=2, width=32, head_width=16)
+BERT = BERTConfig(vocabulary_size=33, context=16, layers=2, width=32, heads=2)
 MUON = replace(TRAINING, steps=STEPS, learning_rate=1e-2, optimizer="muon")
 CASES: dict[str, tuple[ModelConfig, TrainingConfig]] = {
     "gpt, Qwen3's parts, Muon": (QWEN3, MUON),
@@ -49,6 +50,8 @@ CASES: dict[str, tuple[ModelConfig, TrainingConfig]] = {
     "rwkv, AdamW": (RWKV, replace(MUON, optimizer="adamw", learning_rate=2e-3)),
     "gpt, experts, Muon": (replace(QWEN3, experts=4, experts_per_token=2, expert_width=32), MUON),
     "vit, Muon": (ViTConfig(image_size=8, patch_size=2, classes=4, layers=2, width=32, heads=2), MUON),
+    "bert, AdamW": (BERT, replace(MUON, optimizer="adamw")),
+    "bert, pairs of texts, Muon": (replace(BERT, next_sentence=True), MUON),
 }
 
 
@@ -70,7 +73,17 @@ def pictures(number: int) -> Batch:
     return Batch(images, lines)
 
 
-BATCHES = {"next_token": sequences, "images": pictures}
+def rows_with_gaps(number: int) -> Batch:
+    """Eight rows of one number up to 7, in each of which four are hidden; every second row has two halves."""
+    generator = torch.Generator().manual_seed(number)
+    rows, follows = torch.randint(8, (8, 1), generator=generator).repeat(1, 16), torch.arange(8) % 2
+    rows[:, 8:] = (rows[:, 8:] + 3 * follows[:, None]) % 8
+    places = torch.rand(rows.shape, generator=generator).argsort(1)[:, :4]
+    segments = (torch.arange(16) >= 8).long().expand(8, -1)
+    return Batch(rows.scatter(1, places, 32), rows.gather(1, places), segments=segments, places=places, follows=follows)
+
+
+BATCHES = {"next_token": sequences, "images": pictures, "masked": rows_with_gaps, "masked_pairs": rows_with_gaps}
 
 
 def curve(folder: Path, tokenizer_file: Path, case: str) -> list[float]:

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_type_hints
 
 from homespun.common.errors import UsageError
 from homespun.models.settings.base import ModelConfig, TextModelConfig, literals
+from homespun.models.settings.bert import BERTConfig
 from homespun.models.settings.decoder import GPTConfig
 from homespun.models.settings.recurrent import LSTMConfig, RWKVConfig
 from homespun.models.settings.vit import ViTConfig
@@ -15,6 +16,7 @@ from homespun.models.settings.vit import ViTConfig
 SETTINGS: dict[str, type[ModelConfig]] = {
     "gpt": GPTConfig,
     "lstm": LSTMConfig,
+    "bert": BERTConfig,
     "rwkv": RWKVConfig,
     "vit": ViTConfig,
 }
@@ -23,6 +25,7 @@ DEFAULT_ARCHITECTURE = "gpt"
 __all__ = [
     "DEFAULT_ARCHITECTURE",
     "SETTINGS",
+    "BERTConfig",
     "GPTConfig",
     "LSTMConfig",
     "ModelConfig",

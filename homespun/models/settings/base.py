@@ -12,6 +12,8 @@ class ModelConfig:
     """The sizes that every model has. Subclasses say which architecture they are of, and add their own.
 
     ``task``: what the model learns from (``homespun.training.tasks``). ``reads``: what it is shown, "text" or "images".
+    ``target``: what a loss is told for each of, in words. ``spells_text``: whether the targets are a whole text, each
+    told from those before it; only then do bits per byte of it mean something.
     ``shorter_rows``: what to change where a row takes too much memory, in words. ``kernels``: those of attention or
     recurrence that may be the fastest on some processor, first the one to keep where they are alike. ``stepwise``:
     those of them that go position by position, so that a compiler would unroll them.
@@ -19,6 +21,8 @@ class ModelConfig:
 
     task: ClassVar[str]
     reads: ClassVar[str]
+    target: ClassVar[str]
+    spells_text: ClassVar[bool] = False
     shorter_rows: ClassVar[str]
     kernels: ClassVar[tuple[str, ...]] = ("fused", "explicit")
     stepwise: ClassVar[tuple[str, ...]] = ()
@@ -54,6 +58,16 @@ class ModelConfig:
         """Logits for one target."""
         raise NotImplementedError
 
+    @property
+    def read_out_share(self) -> float:
+        """Share of the positions for which logits are made in training."""
+        return 1.0
+
+    @property
+    def validation_passes(self) -> int:
+        """How often the exact loss of a split reads it."""
+        return 1
+
     def forward_flops(self, matrices: int) -> float:
         """Operations of a forward pass for one target; ``matrices``: weights of the block matrices."""
         raise NotImplementedError
@@ -87,6 +101,8 @@ class TextModelConfig(ModelConfig):
 
     task: ClassVar[str] = "next_token"
     reads: ClassVar[str] = "text"
+    target: ClassVar[str] = "token"
+    spells_text: ClassVar[bool] = True
     shorter_rows: ClassVar[str] = "a shorter model.context"
     endless: ClassVar[bool] = False
     special_tokens: ClassVar[tuple[str, ...]] = ()
@@ -113,11 +129,15 @@ class TextModelConfig(ModelConfig):
 
     def forward_flops(self, matrices: int) -> float:
         """A token is multiplied by every block matrix and by the head."""
-        return 2 * (matrices + self.vocabulary_size * self.width) + self.mixing_flops_per_token()
+        return 2 * matrices + self.read_out_flops_per_token() + self.mixing_flops_per_token()
 
     def mixing_flops_per_token(self) -> float:
         """Operations of one token's forward pass besides its products with weights: attention, or its like."""
         return 0.0
+
+    def read_out_flops_per_token(self) -> float:
+        """Operations of what makes logits, spread over all tokens of a window."""
+        return self.read_out_share * 2 * self.vocabulary_size * self.width
 
 
 @cache

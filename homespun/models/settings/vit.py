@@ -13,6 +13,7 @@ class ViTConfig(ModelConfig):
 
     task: ClassVar[str] = "images"
     reads: ClassVar[str] = "images"
+    target: ClassVar[str] = "image"
     shorter_rows: ClassVar[str] = "a larger model.patch_size"
 
     architecture: Literal["vit"] = field(default="vit", metadata={"help": "which model of the registry"})
