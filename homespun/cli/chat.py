@@ -25,10 +25,12 @@ def chat(
     from homespun.inference.engine import Engine
     from homespun.inference.load import load_for_inference
     from homespun.inference.stream import stream_text
+    from homespun.inference.uses import CONTINUE, check_use
     from homespun.training.device import choose_device
 
     reporter = choose_reporter()
     model, tokenizer = load_for_inference(run, reporter.warn, choose_device(device))
+    check_use(model.config, CONTINUE, run)
     reporter.say("This model continues what you write. An empty line starts afresh, Ctrl-D ends.")
     engine, text, turn = Engine(model), "", 0
     while (line := read_line()) is not None:

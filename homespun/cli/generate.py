@@ -24,11 +24,13 @@ def generate(
     from homespun.inference.engine import Engine
     from homespun.inference.load import load_for_inference
     from homespun.inference.stream import stream_text
+    from homespun.inference.uses import CONTINUE, check_use
     from homespun.training.device import choose_device
 
     if prompt == "-":
         prompt = sys.stdin.read()
     model, tokenizer = load_for_inference(run, choose_reporter().warn, choose_device(device))
+    check_use(model.config, CONTINUE, run)
     pieces = stream_text(Engine(model), tokenizer, prompt, sampling)
     if json_output:
         print(json.dumps({"prompt": prompt, "text": "".join(pieces)}, ensure_ascii=False))

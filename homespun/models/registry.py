@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from homespun.common.errors import UsageError
+from homespun.models.encoder_decoder import EncoderDecoder
 from homespun.models.gpt import GPT
 from homespun.models.lstm import LSTM
 from homespun.models.rwkv import RWKV
@@ -17,6 +18,7 @@ MODELS: dict[str, Callable[[Any], nn.Module]] = {
     "lstm": LSTM,
     "rwkv": RWKV,
     "vit": ViT,
+    "encoder_decoder": EncoderDecoder,
 }
 
 

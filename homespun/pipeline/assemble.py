@@ -60,7 +60,7 @@ class Lesson:
     ``model`` with the weights it begins with; ``validation()`` gives every target of the held-back part once, and
     ``validation_bytes`` the size of its text, if it is one. ``documents`` and ``tokenizer_file``: what a checkpoint
     says of the model and how it was made. ``write(model, prompt)`` shows what the model can do, for each of the
-    ``prompts``. ``unit``: what targets are called.
+    ``prompts``. ``unit``: what targets are called. ``left_out``: a line about data that is not used, if there is any.
     """
 
     model: nn.Module
@@ -73,6 +73,7 @@ class Lesson:
     write: Callable[[nn.Module, str], str]
     prompts: list[str]
     unit: str = "tokens"
+    left_out: str = ""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from homespun.common.configuration import flatten
 from homespun.common.errors import Interrupted, UsageError
 from homespun.common.files import remove_leftovers
 from homespun.common.progress import Reporter, Silent
+from homespun.inference.uses import USES
 from homespun.pipeline.configuration import Choices, configure, load_toml
 from homespun.pipeline.planning import plan_lines
 from homespun.pipeline.prepare_images import FROM_IMAGES
@@ -193,7 +194,8 @@ def show_result(run: RunFolder, reporter: Reporter, json_output: bool) -> int:
         reporter.sample("the trained model", sample.get("prompt", ""), sample.get("text", ""))
     print("\n".join(summary_lines(facts)))
     print(f"report: {report}")
-    print(f"go on:  {PREPARATIONS[load_toml(run.config).model.reads].go_on.format(run=run.path)}")
+    use = USES[load_toml(run.config).model.task]
+    print("go on:  " + "   |   ".join(command for _, command in use.commands_for(run.path, use.left_open)))
     return 0
 
 

@@ -63,4 +63,4 @@ def follow_images(choices: Choices, manifest: dict[str, Any]) -> Choices:
     return choices.with_values(values, "plan")
 
 
-FROM_IMAGES = Preparation(find_files, prepare_images, "images", "homespun classify-image {run} PICTURE.png")
+FROM_IMAGES = Preparation(find_files, prepare_images, "images")

@@ -57,13 +57,12 @@ class Preparation:
     """What comes before the training of models that read one kind of thing.
 
     ``check(sources)`` opens nothing; ``prepare`` reads the sources and plans. ``first_state``: what ``run.json`` says
-    meanwhile. ``go_on``: commands for the finished ``{run}``.
+    meanwhile.
     """
 
     check: Callable[[list[str]], object]
     prepare: Callable[[RunFolder, Choices, Dial | None, Clock, Reporter], Ready]
     first_state: str
-    go_on: str
 
 
 def settle(run: RunFolder, choices: Choices, reporter: Reporter, make: Callable[[torch.device], Plan]) -> Ready:

@@ -2,6 +2,8 @@
 
 import shlex
 
+from homespun.inference.uses import USES
+from homespun.models.settings import DEFAULT_ARCHITECTURE, SETTINGS
 from homespun.report.facts import Facts
 from homespun.report.lookup import number, sequence, text
 from homespun.report.markup import chapter, code, element, escape, fold, not_yet, table
@@ -64,14 +66,15 @@ def commands(run: RunData) -> list[tuple[str, str]]:
     original = [str(word) for word in sequence(run.run, "command")]
     if original:
         found.append(("This is how it was started", shlex.join(original)))
-    if run.images:
-        found.append(("Let it name what a picture shows", f"homespun classify-image {folder} PICTURE.png"))
-    else:
-        found += [
-            ("Let it write", f"homespun generate {folder} --prompt {shlex.quote(first_prompt(run))}"),
-            ("Talk with it", f"homespun chat {folder}"),
-        ]
+    use = USES.get(task_of(run))
+    found += use.commands_for(folder, shlex.quote(use.example(first_prompt(run)))) if use else []
     return [*found, ("Train on from its last checkpoint", f"homespun train --resume {folder}")]
+
+
+def task_of(run: RunData) -> str:
+    """What the model was trained for, by its architecture; runs that do not tell have the usual one."""
+    settings = SETTINGS.get(text(run.model, "architecture", "architecture") or DEFAULT_ARCHITECTURE)
+    return settings.task if settings else ""
 
 
 def first_prompt(run: RunData) -> str:

@@ -12,15 +12,20 @@ from homespun.report.read_run import RunData
 from homespun.report.wording import EN_DASH, TIMES, count, percent, plain, significant, size, whole
 
 LAYER = re.compile(r"\.(\d{1,6})\.")
+LEADS = {
+    "gpt": "A stack of equal blocks; each lets every token look back at the ones before it, and then think it over.",
+    "vit": "A stack of equal blocks; each lets every patch of an image look at all others, and then think it over.",
+    "lstm": "A stack of recurrent layers; each reads token by token and carries on what is worth remembering.",
+    "rwkv": "A stack of recurrent layers; each reads token by token and carries on what is worth remembering.",
+    "encoder_decoder": "One stack of blocks reads the source text; another one writes the target, looking at both.",
+}
 BYTES_OF_A_PARAMETER = 4
 MOST_ROWS = 200
 
 
 def model_chapter(run: RunData, facts: Facts) -> str:
     """Parameters, operations, the drawing and the tensors."""
-    lead = "A stack of equal blocks; each lets every token look back at the ones before it, and then think it over."
-    if run.images:
-        lead = "A stack of equal blocks; each lets every patch of an image look at all others, and then think it over."
+    lead = LEADS.get(text(run.model, "architecture", "architecture") or "gpt", "")
     if not run.model:
         return chapter("model", "The model", lead, not_yet("The model is built after the text has become tokens."))
     bare = number(run.model, "parameters_without_embeddings")

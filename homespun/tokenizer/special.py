@@ -14,6 +14,7 @@ END_OF_TEXT = "<|endoftext|>"
 START_OF_TURN = "<|im_start|>"
 END_OF_TURN = "<|im_end|>"
 PADDING = "<|pad|>"
+SEPARATOR = "<|separator|>"  # between the two texts of a pair; only models of pairs ask for it
 
 # In this order they get the ids after the merges. The end of a text divides documents; the turns make a chat.
 DEFAULT_SPECIAL_TOKENS = (END_OF_TEXT, START_OF_TURN, END_OF_TURN, PADDING)

@@ -1,9 +1,10 @@
 """What there is to learn, by name: one line each. A model's settings say which is theirs (``ModelConfig.task``)."""
 
 from homespun.training.image_classes import ImageClasses
-from homespun.training.losses import NextToken, Task
+from homespun.training.losses import NextToken, Task, Translation
 
 TASKS: dict[str, Task] = {
     "images": ImageClasses(),
     "next_token": NextToken(),
+    "translation": Translation(),
 }

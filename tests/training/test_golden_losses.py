@@ -14,7 +14,7 @@ import torch
 
 from homespun.batches.batch import Batch
 from homespun.models.registry import MODELS
-from homespun.models.settings import LSTMConfig, ModelConfig, RWKVConfig, ViTConfig
+from homespun.models.settings import EncoderDecoderConfig, LSTMConfig, ModelConfig, RWKVConfig, ViTConfig
 from homespun.training.loop import train_step
 from homespun.training.schedule import trapezoid
 from homespun.training.settings import TrainingConfig
@@ -29,6 +29,7 @@ GPT2 = replace(QWEN3, positions="learned", normalization="layer", feedforward="g
 SPEED = replace(QWEN3, normalization="layer", feedforward="relu2", value_embeddings=1, logit_softcap=15.0)
 LSTM = LSTMConfig(vocabulary_size=32, context=16, layers=2, width=32)
 RWKV = RWKVConfig(vocabulary_size=32, context=16, layers=2, width=32, head_width=16)
+TRANSLATION = EncoderDecoderConfig(vocabulary_size=32, context=16, layers=2, width=32, heads=2)
 MUON = replace(TRAINING, steps=STEPS, learning_rate=1e-2, optimizer="muon")
 CASES: dict[str, tuple[ModelConfig, TrainingConfig]] = {
     "gpt, Qwen3's parts, Muon": (QWEN3, MUON),
@@ -49,16 +50,22 @@ CASES: dict[str, tuple[ModelConfig, TrainingConfig]] = {
     "rwkv, AdamW": (RWKV, replace(MUON, optimizer="adamw")),
     "gpt, experts, Muon": (replace(QWEN3, experts=4, experts_per_token=2, expert_width=32), MUON),
     "vit, Muon": (ViTConfig(image_size=8, patch_size=2, classes=4, layers=2, width=32, heads=2), MUON),
+    "encoder_decoder, post-norm, smoothed labels, Muon": (TRANSLATION, MUON),
+    "encoder_decoder, pre-norm, Marian's parts, AdamW": (
+        replace(TRANSLATION, norm_order="pre", feedforward="swish", logit_biases=True, dropout=0.0),
+        replace(MUON, optimizer="adamw"),
+    ),
 }
 
 
 def sequences(number: int) -> Batch:
-    """Eight rows that count up by 1 or by 3, modulo 32: by which, only the context tells."""
+    """Eight rows that count up by 1 or by 3, modulo 32: by which, only the context tells, or the source."""
     generator = torch.Generator().manual_seed(number)
     start = torch.randint(32, (8, 1), generator=generator)
     stride = 1 + 2 * torch.randint(2, (8, 1), generator=generator)
     rows = (start + stride * torch.arange(QWEN3.context + 1)) % 32
-    return Batch(rows[:, :-1], rows[:, 1:])
+    source = torch.cat([stride, start], dim=1)
+    return Batch(rows[:, :-1], rows[:, 1:], source=source, source_documents=torch.ones_like(source))
 
 
 def pictures(number: int) -> Batch:
@@ -70,7 +77,7 @@ def pictures(number: int) -> Batch:
     return Batch(images, lines)
 
 
-BATCHES = {"next_token": sequences, "images": pictures}
+BATCHES = {"next_token": sequences, "translation": sequences, "images": pictures}
 
 
 def curve(folder: Path, tokenizer_file: Path, case: str) -> list[float]:

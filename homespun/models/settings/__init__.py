@@ -9,6 +9,7 @@ from typing import Any, Literal, get_type_hints
 from homespun.common.errors import UsageError
 from homespun.models.settings.base import ModelConfig, TextModelConfig, literals
 from homespun.models.settings.decoder import GPTConfig
+from homespun.models.settings.encoder_decoder import EncoderDecoderConfig
 from homespun.models.settings.recurrent import LSTMConfig, RWKVConfig
 from homespun.models.settings.vit import ViTConfig
 
@@ -17,12 +18,14 @@ SETTINGS: dict[str, type[ModelConfig]] = {
     "lstm": LSTMConfig,
     "rwkv": RWKVConfig,
     "vit": ViTConfig,
+    "encoder_decoder": EncoderDecoderConfig,
 }
 DEFAULT_ARCHITECTURE = "gpt"
 
 __all__ = [
     "DEFAULT_ARCHITECTURE",
     "SETTINGS",
+    "EncoderDecoderConfig",
     "GPTConfig",
     "LSTMConfig",
     "ModelConfig",
