@@ -101,7 +101,7 @@ class TokenShards:
         self.dtype = dtype_for(manifest["vocabulary_size"])
         self.entries = [ShardEntry(**entry) for entry in manifest["splits"][split]["shards"]]
         self.maps = [self.open(entry) for entry in self.entries]
-        self.ends = np.cumsum([entry.tokens for entry in self.entries])
+        self.ends = np.cumsum([entry.tokens for entry in self.entries], dtype=np.int64)
 
     def open(self, entry: ShardEntry) -> np.ndarray:
         """Map one shard; its size must be what the manifest says."""
@@ -115,6 +115,27 @@ class TokenShards:
 
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0
+
+    def document_starts(self) -> np.ndarray:
+        """Where each document begins in the whole row, int64 (documents,)."""
+        starts = [np.empty(0, np.int64)]
+        for entry, end in zip(self.entries, self.ends.tolist(), strict=True):
+            path = self.folder / entry.file.replace(".bin", ".starts.bin")
+            own = np.fromfile(path, dtype="<u8").astype(np.int64) if path.exists() else np.empty(0, np.int64)
+            if len(own) != entry.documents:
+                raise DamagedFileError(
+                    f"{path} tells of {len(own):,} documents, the manifest of {entry.documents:,}; "
+                    f"delete {self.folder} and run the command again"
+                )
+            starts.append(own + (end - entry.tokens))
+        return np.concatenate(starts)
+
+    def places_of(self, token: int) -> np.ndarray:
+        """Where a token stands in the whole row, int64, ascending."""
+        found = [np.empty(0, np.int64)]
+        for shard, entry, end in zip(self.maps, self.entries, self.ends.tolist(), strict=True):
+            found.append(np.flatnonzero(shard == token) + (end - entry.tokens))
+        return np.concatenate(found)
 
     def read(self, start: int, length: int) -> np.ndarray:
         """``length`` tokens from ``start`` on, as int64 (length,), across shard borders."""

@@ -34,6 +34,7 @@ app = App(
 )
 app.command("homespun.cli.build:build", name="build", help="Text in, a trained model and its report out: all of it.")
 app.command("homespun.cli.generate:generate", name="generate", help="Continue a text with a trained model.")
+app.command("homespun.cli.translate:translate", name="translate", help="Translate with a model of pairs of texts.")
 app.command("homespun.cli.chat:chat", name="chat", help="Type, and let the model go on; line by line.")
 app.command("homespun.cli.classify_image:classify_image", name="classify-image", help="Name what pictures show.")
 app.command("homespun.cli.report:report", name="report", help="Write report.html of a run and sum it up.")

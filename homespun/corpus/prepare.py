@@ -21,13 +21,15 @@ from homespun.corpus.deduplicate import SeenIds
 from homespun.corpus.document import Document
 from homespun.corpus.manifest import MANIFEST_NAME, CorpusCounts, CorpusManifest, SplitManifest, verify
 from homespun.corpus.normalize import normalize
+from homespun.corpus.pairs import sides
 from homespun.corpus.read import BINARY, NO_TEXT_COLUMN, UNDECODABLE, UNREADABLE, FileReport, read_documents
+from homespun.corpus.records import Wanted
 from homespun.corpus.settings import CorpusConfig
 from homespun.corpus.source_file import PYTHON_WORD, SourceFile
 from homespun.corpus.sources import READABLE, FileList, count_of, list_files
 from homespun.corpus.split import SPLITS, TRAIN, VALIDATION, split_documents
 
-__all__ = ["CorpusManifest", "iterate_documents", "iterate_texts", "prepare", "verify"]
+__all__ = ["CorpusManifest", "iterate_documents", "iterate_pairs", "iterate_texts", "prepare", "verify"]
 
 FEWEST_CHARACTERS = 1_000
 
@@ -54,7 +56,8 @@ def prepare(
         for split, document in split_documents(documents, config.validation_fraction, config.passage_characters):
             raw = writers[split].add(document)
             if split == VALIDATION:
-                meter.add(raw)
+                pair = sides(document)  # of a pair only the target is predicted
+                meter.add(raw if pair is None else pair[1].encode("utf-8"))
         splits = {split: SplitManifest.of(writer.close()) for split, writer in writers.items()}
         check_enough(sources, collector, splits)
         manifest = CorpusManifest(__version__, tuple(sources), config, collector.counts, splits, meter.result())
@@ -68,6 +71,7 @@ class Collector:
     def __init__(self, listing: FileList, config: CorpusConfig, advance: Advance) -> None:
         self.files = listing.files
         self.config = config
+        self.wanted = Wanted(config.source_column, config.target_column)
         self.advance = advance
         self.seen = SeenIds()
         self.full = False
@@ -90,7 +94,7 @@ class Collector:
         """The kept documents of one file, and the file's line in the account."""
         report, progress = FileReport(), FileProgress(file, self.advance)
         kept_before = self.counts.documents_read
-        for document in read_documents(file, report, progress.read):
+        for document in read_documents(file, report, progress.read, self.wanted):
             if self.is_full():
                 self.counts.cut_short_by_cap = file.label
                 break
@@ -124,6 +128,8 @@ class Collector:
         fitting = raw[:room].decode("utf-8", "ignore")
         # Whatever is left of the room is too small to be worth another file.
         self.full = True
+        if self.wanted.pairs:
+            return None
         text = document.text[: find_border(document.text, 0, len(fitting))].rstrip() if fitting else ""
         return document.with_text(text) if text else None
 
@@ -149,12 +155,9 @@ class Collector:
         """Adds a file's report to the counts; raises for a table that the user named and that has no text column."""
         counts = self.counts
         if report.problem == NO_TEXT_COLUMN:
-            line = (
-                f"{file.label} has no text column (no text, content, document or body); "
-                f"its columns: {name_columns(report.columns)}"
-            )
+            line = f"{file.label} has no {self.lacking()}; its columns: {name_columns(report.columns)}"
             if file.named:
-                raise HomespunError(f"{line}; rename the one with the text to text")
+                raise HomespunError(f"{line}; {self.advice()}")
             counts.files_without_text_column += 1
             counts.name(counts.without_text_column, line)
         elif report.problem == BINARY:
@@ -174,6 +177,18 @@ class Collector:
                 counts.malformed_files,
                 f"{file.label}: {report.malformed.count:,} malformed, the first in line {report.malformed.first_line}",
             )
+
+    def lacking(self) -> str:
+        """What a table must have."""
+        if self.wanted.pairs:
+            return f"columns {self.wanted.source} and {self.wanted.target} (for pairs of texts)"
+        return "text column (no text, content, document or body)"
+
+    def advice(self) -> str:
+        """What to do about it."""
+        if self.wanted.pairs:
+            return "name them with corpus.source_column and corpus.target_column"
+        return "rename the one with the text to text"
 
     def count_unreadable(self, line: str) -> None:
         """One more file or folder that could not be read."""
@@ -224,7 +239,7 @@ def check_enough(sources: Sequence[str], collector: Collector, splits: dict[str,
     """One line when there is nothing, or too little, to train on."""
     counts, names = collector.counts, " ".join(sources)
     if not counts.files_read:
-        raise HomespunError(nothing_read(names, counts))
+        raise HomespunError(nothing_read(names, collector))
     if counts.characters_kept < FEWEST_CHARACTERS:
         raise HomespunError(
             f"the sources hold {count_of(counts.characters_kept, 'character')} of text; "
@@ -234,10 +249,11 @@ def check_enough(sources: Sequence[str], collector: Collector, splits: dict[str,
         raise HomespunError("the sources repeat one passage over and over; give text that can be split in two")
 
 
-def nothing_read(names: str, counts: CorpusCounts) -> str:
+def nothing_read(names: str, collector: Collector) -> str:
     """What was seen in sources of which no file could be read."""
+    counts = collector.counts
     if counts.without_text_column:
-        return counts.without_text_column[0] + "; rename the one with the text to text"
+        return f"{counts.without_text_column[0]}; {collector.advice()}"
     binary = counts.files_binary + counts.files_undecodable
     if not counts.files_unreadable:
         return f"{names}: {count_of(binary, 'file')}, all binary; {READABLE}"
@@ -255,6 +271,18 @@ def iterate_texts(folder: Path, split: str) -> Iterator[str]:
     """The texts of a split, in order; only that column is read."""
     for path in shard_paths(folder, split):
         yield from shards.read_texts(path)
+
+
+def iterate_pairs(folder: Path, split: str) -> Iterator[tuple[str, str]]:
+    """Source and target of the pairs of a split, in order; ``HomespunError`` if the corpus holds anything else."""
+    for document in iterate_documents(folder, split):
+        pair = sides(document)
+        if pair is None:
+            raise HomespunError(
+                f"{folder} holds texts, not pairs of texts; prepare it with corpus.source_column and "
+                "corpus.target_column, the columns of a table"
+            )
+        yield pair
 
 
 def shard_paths(folder: Path, split: str) -> list[Path]:

@@ -16,12 +16,14 @@ from homespun.corpus.decode import UTF8, BinaryError, UndecodableError, decode, 
 from homespun.corpus.document import Document, make_document
 from homespun.corpus.extract_html import declared_encoding, extract_text
 from homespun.corpus.opening import DAMAGE, open_bytes, read_blocks
+from homespun.corpus.pairs import make_pair
 from homespun.corpus.python_library import library_documents
 from homespun.corpus.records import (
+    TEXTS,
     Malformed,
     NoTextColumnError,
     Record,
-    find_columns,
+    Wanted,
     make_record,
     read_json,
     read_json_lines,
@@ -46,13 +48,16 @@ class FileReport:
     malformed: Malformed = field(default_factory=Malformed)
 
 
-def read_documents(file: SourceFile, report: FileReport, advance: Advance = ignore) -> Iterator[Document]:
+def read_documents(
+    file: SourceFile, report: FileReport, advance: Advance = ignore, wanted: Wanted = TEXTS
+) -> Iterator[Document]:
     """The documents of one file. Never raises for what the file holds: ``report`` tells.
 
-    ``advance`` is given the bytes taken from the disk. What was read before damage is yielded.
+    ``advance`` is given the bytes taken from the disk. What was read before damage is yielded. Where pairs are
+    ``wanted``, only tables have any.
     """
     try:
-        for document in READERS.get(file.kind, read_plain)(file, report, advance):
+        for document in reader_of(file, wanted)(file, report, advance, wanted):
             if len(document.text) <= PIECE_CHARACTERS:
                 yield document
             else:
@@ -74,7 +79,7 @@ def decoded_texts(file: SourceFile, report: FileReport, advance: Advance) -> Ite
             yield decoded.text
 
 
-def read_plain(file: SourceFile, report: FileReport, advance: Advance) -> Iterator[Document]:
+def read_plain(file: SourceFile, report: FileReport, advance: Advance, wanted: Wanted) -> Iterator[Document]:
     """A text file: one document, or several when it is long."""
     yield from plain_documents(file, decoded_texts(file, report, advance))
 
@@ -97,25 +102,28 @@ def plain_documents(file: SourceFile, texts: Iterable[str]) -> Iterator[Document
         yield make_document(rest, file.label, metadata={"piece": number} if number else {})
 
 
-def read_json_file(file: SourceFile, report: FileReport, advance: Advance) -> Iterator[Document]:
+def read_json_file(file: SourceFile, report: FileReport, advance: Advance, wanted: Wanted) -> Iterator[Document]:
     """JSON lines, or a JSON list."""
     read = read_json if file.ending == ".json" else read_json_lines
-    yield from documents_of(read(decoded_texts(file, report, advance), report.malformed), file)
+    yield from documents_of(read(decoded_texts(file, report, advance), report.malformed, wanted), file)
 
 
-def read_table_file(file: SourceFile, report: FileReport, advance: Advance) -> Iterator[Document]:
+def read_table_file(file: SourceFile, report: FileReport, advance: Advance, wanted: Wanted) -> Iterator[Document]:
     """CSV or TSV by its text column; plain text when it has none."""
-    records = read_table(decoded_texts(file, report, advance), file.ending, report.malformed)
-    yield from documents_of(records, file) if records is not None else read_plain(file, report, advance)
+    records = read_table(decoded_texts(file, report, advance), file.ending, report.malformed, wanted)
+    yield from documents_of(records, file) if records is not None else read_plain(file, report, advance, wanted)
 
 
 def documents_of(records: Iterable[Record], file: SourceFile) -> Iterator[Document]:
     """Records as documents of ``file``."""
     for record in records:
+        if record.target is not None:
+            yield make_pair(record.text, record.target, file.label)
+            continue
         yield make_document(record.text, file.label, url=record.url, language=record.language, metadata=record.metadata)
 
 
-def read_html(file: SourceFile, report: FileReport, advance: Advance) -> Iterator[Document]:
+def read_html(file: SourceFile, report: FileReport, advance: Advance, wanted: Wanted) -> Iterator[Document]:
     """One web page; the parser needs it whole, so one of more than 32 MiB counts as unreadable."""
     with open_bytes(file.path, file.compression, advance) as stream:
         blocks, size = [], 0
@@ -144,7 +152,7 @@ def decode_page(raw: bytes) -> tuple[str, str]:
     return decoded.text, decoded.encoding
 
 
-def read_parquet(file: SourceFile, report: FileReport, advance: Advance) -> Iterator[Document]:
+def read_parquet(file: SourceFile, report: FileReport, advance: Advance, wanted: Wanted) -> Iterator[Document]:
     """A Parquet table by its text column, in batches of rows; a compressed one is unpacked to a temporary file."""
     from pyarrow import ArrowException, parquet
 
@@ -154,7 +162,7 @@ def read_parquet(file: SourceFile, report: FileReport, advance: Advance) -> Iter
                 shutil.copyfileobj(stream, unpacked)
                 unpacked.seek(0)
             with parquet.ParquetFile(unpacked if file.compression else file.path) as table:
-                columns = find_columns(table.schema_arrow.names)
+                columns = wanted.find(table.schema_arrow.names)
                 if columns is None:
                     raise NoTextColumnError(table.schema_arrow.names)
                 read = 0
@@ -171,14 +179,19 @@ def read_parquet(file: SourceFile, report: FileReport, advance: Advance) -> Iter
         raise OSError(str(error)) from error
 
 
-def read_library(file: SourceFile, report: FileReport, advance: Advance) -> Iterator[Document]:
+def read_library(file: SourceFile, report: FileReport, advance: Advance, wanted: Wanted) -> Iterator[Document]:
     """A module of Python's standard library."""
     report.encodings.add(UTF8)
     advance(file.disk_bytes)
     yield from library_documents(file)
 
 
-Reader = Callable[[SourceFile, FileReport, Advance], Iterator[Document]]
+def read_nothing(file: SourceFile, report: FileReport, advance: Advance, wanted: Wanted) -> Iterator[Document]:
+    """A file that cannot hold pairs."""
+    raise NoTextColumnError([])
+
+
+Reader = Callable[[SourceFile, FileReport, Advance, Wanted], Iterator[Document]]
 READERS: dict[str, Reader] = {
     JSON_RECORDS: read_json_file,
     TABLE: read_table_file,
@@ -186,3 +199,9 @@ READERS: dict[str, Reader] = {
     PARQUET: read_parquet,
     LIBRARY: read_library,
 }
+TABLES = (JSON_RECORDS, TABLE, PARQUET)
+
+
+def reader_of(file: SourceFile, wanted: Wanted) -> Reader:
+    """What reads a file of this kind."""
+    return read_nothing if wanted.pairs and file.kind not in TABLES else READERS.get(file.kind, read_plain)

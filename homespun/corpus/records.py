@@ -1,7 +1,8 @@
 """Text to records: JSON, JSON lines, CSV and TSV, each streaming; and the text column of a table.
 
 In: the decoded texts of one file. Out: ``Record`` entries. The text is the column ``text``, else the first
-there is of ``TEXT_COLUMNS``, whatever its case. Lines that do not parse are counted and passed over.
+there is of ``TEXT_COLUMNS``, whatever its case; or two columns that the user has named, for pairs of texts. Lines that
+do not parse are counted and passed over.
 
 A CSV or TSV file without such a column (one token per line, tables of numbers) is no table of documents:
 ``read_table`` answers ``None`` and the file is read as plain text.
@@ -27,12 +28,13 @@ LONGEST_RECORD = 1 << 25
 
 @dataclass(frozen=True)
 class Record:
-    """The parts of a table's row that a document has a place for."""
+    """The parts of a table's row that a document has a place for; of a pair ``text`` is the source."""
 
     text: str
     url: str | None = None
     language: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    target: str | None = None
 
 
 @dataclass
@@ -63,16 +65,23 @@ class Columns:
     url: str | None
     language: str | None
     metadata: tuple[str, ...]
+    target: str | None = None
 
     @property
     def names(self) -> list[str]:
         """All of them, each once."""
-        return [name for name in dict.fromkeys((self.text, self.url, self.language, *self.metadata)) if name]
+        all_names = (self.text, self.target, self.url, self.language, *self.metadata)
+        return [name for name in dict.fromkeys(all_names) if name]
+
+
+def by_lower_case(names: Iterable[str]) -> dict[str, str]:
+    """Columns by their names in lower case; of equal ones the first."""
+    return {name.strip().lower(): name for name in reversed(list(names))}
 
 
 def find_columns(names: Iterable[str]) -> Columns | None:
     """The columns to use among ``names``; None when none of them is known to hold text."""
-    known = {name.strip().lower(): name for name in reversed(list(names))}
+    known = by_lower_case(names)
 
     def first(candidates: Sequence[str]) -> str | None:
         return next((known[name] for name in candidates if name in known), None)
@@ -85,10 +94,35 @@ def find_columns(names: Iterable[str]) -> Columns | None:
     )
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a document is made of: a text, or a pair from the columns that the user has named."""
+
+    source: str = ""
+    target: str = ""
+
+    @property
+    def pairs(self) -> bool:
+        """Whether documents are pairs."""
+        return bool(self.source)
+
+    def find(self, names: Iterable[str]) -> Columns | None:
+        """The columns to use among ``names``; None when they are not there. Upper and lower case are the same."""
+        if not self.pairs:
+            return find_columns(names)
+        known = by_lower_case(names)
+        source, target = (known.get(name.strip().lower()) for name in (self.source, self.target))
+        return None if source is None or target is None else Columns(source, None, None, (), target)
+
+
+TEXTS = Wanted()
+
+
 def make_record(row: dict[str, Any], columns: Columns) -> Record | None:
-    """The record of a row; None when its text is missing or no string."""
+    """The record of a row; None when its text, or of a pair one of both, is missing or no string."""
     text = row.get(columns.text)
-    if not isinstance(text, str):
+    target = row.get(columns.target) if columns.target else None
+    if not isinstance(text, str) or (columns.target and not isinstance(target, str)):
         return None
 
     def string(name: str | None) -> str | None:
@@ -96,7 +130,7 @@ def make_record(row: dict[str, Any], columns: Columns) -> Record | None:
         return value if isinstance(value, str) and value else None
 
     metadata = {name.lower(): value for name in columns.metadata if (value := string(name))}
-    return Record(text, string(columns.url), string(columns.language), metadata)
+    return Record(text, string(columns.url), string(columns.language), metadata, target)
 
 
 def lines_of(texts: Iterable[str]) -> Iterator[str]:
@@ -114,10 +148,10 @@ def lines_of(texts: Iterable[str]) -> Iterator[str]:
         yield held
 
 
-def read_json_lines(texts: Iterable[str], malformed: Malformed) -> Iterator[Record]:
+def read_json_lines(texts: Iterable[str], malformed: Malformed, wanted: Wanted = TEXTS) -> Iterator[Record]:
     """One JSON object (or string) per line; empty lines are nothing. Raises ``NoTextColumnError``."""
     values = parse_lines(lines_of(texts), malformed)
-    yield from records_of_values(values, malformed)
+    yield from records_of_values(values, malformed, wanted)
 
 
 def parse_lines(lines: Iterable[str], malformed: Malformed) -> Iterator[tuple[int, Any]]:
@@ -131,9 +165,9 @@ def parse_lines(lines: Iterable[str], malformed: Malformed) -> Iterator[tuple[in
             malformed.add(number)
 
 
-def read_json(texts: Iterable[str], malformed: Malformed) -> Iterator[Record]:
+def read_json(texts: Iterable[str], malformed: Malformed, wanted: Wanted = TEXTS) -> Iterator[Record]:
     """A JSON list of objects or strings, one object, or several one after another. Raises ``NoTextColumnError``."""
-    yield from records_of_values(parse_values(texts, malformed), malformed)
+    yield from records_of_values(parse_values(texts, malformed), malformed, wanted)
 
 
 def parse_values(texts: Iterable[str], malformed: Malformed) -> Iterator[tuple[int, Any]]:
@@ -171,15 +205,18 @@ def parse_values(texts: Iterable[str], malformed: Malformed) -> Iterator[tuple[i
         held, wanted = held[end:], 0
 
 
-def records_of_values(values: Iterable[tuple[int, Any]], malformed: Malformed) -> Iterator[Record]:
-    """Objects by their text column, strings as they are; the first object decides which columns there are."""
+def records_of_values(values: Iterable[tuple[int, Any]], malformed: Malformed, wanted: Wanted) -> Iterator[Record]:
+    """Objects by their text column, strings as they are; the first object decides which columns there are.
+
+    A string is a text, and no pair.
+    """
     columns: Columns | None = None
     for line, value in values:
         record = None
         if isinstance(value, str):
-            record = Record(value)
+            record = None if wanted.pairs else Record(value)
         elif isinstance(value, dict):
-            columns = columns or find_columns(value)
+            columns = columns or wanted.find(value)
             if columns is None:
                 raise NoTextColumnError(list(value))
             record = make_record(value, columns)
@@ -189,20 +226,26 @@ def records_of_values(values: Iterable[tuple[int, Any]], malformed: Malformed) -
             yield record
 
 
-def read_table(texts: Iterable[str], ending: str, malformed: Malformed) -> Iterator[Record] | None:
+def read_table(
+    texts: Iterable[str], ending: str, malformed: Malformed, wanted: Wanted = TEXTS
+) -> Iterator[Record] | None:
     """The rows of a CSV or TSV file with a header that names a text column; None when there is no such header.
 
-    After None, ``texts`` has lost its first lines; give an iterator that can be started again.
+    After None, ``texts`` has lost its first lines; give an iterator that can be started again. Where pairs are wanted
+    nothing else will do: ``NoTextColumnError``.
     """
     lines = lines_of(texts)
     header = next(lines, "")
+    names: list[str] = []
     for delimiter in DELIMITERS[ending]:
         names = [unquoted(name) for name in header.rstrip("\r\n").lstrip("\ufeff").split(delimiter)]
-        columns = find_columns(names)
+        columns = wanted.find(names)
         # A file with one column has no delimiter; any other must have one in its header.
         if columns and (len(names) > 1 or delimiter == DELIMITERS[ending][0]):
             rows = tab_rows(lines) if delimiter == "\t" else quoted_rows(lines, delimiter, malformed)
             return records_of_rows(rows, names, columns, malformed)
+    if wanted.pairs:
+        raise NoTextColumnError(names)
     return None
 
 
@@ -245,7 +288,7 @@ def tab_rows(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
 
 
 def unquoted(value: str) -> str:
-    """A field without the quotes around it."""
-    if len(value) >= 2 and value[0] == value[-1] == '"':
+    """A field without the quotes around it; of ``"one" and "two"`` they are not around it but in it."""
+    if len(value) >= 2 and value[0] == value[-1] == '"' and '"' not in value[1:-1].replace('""', ""):
         return value[1:-1].replace('""', '"')
     return value

@@ -30,6 +30,14 @@ class CorpusConfig:
         default=1,
         metadata={"help": "Documents with fewer characters than this are left out."},
     )
+    source_column: str = field(
+        default="",
+        metadata={"help": "Pairs of texts: the column of tables that holds the source, such as a sentence."},
+    )
+    target_column: str = field(
+        default="",
+        metadata={"help": "Pairs of texts: the column that holds the target, such as its translation."},
+    )
 
     def __post_init__(self) -> None:
         if not 0 < self.validation_fraction <= 0.5:
@@ -44,3 +52,7 @@ class CorpusConfig:
             )
         if self.minimum_characters < 1:
             raise UsageError(f"corpus.minimum_characters is {self.minimum_characters}; give at least 1")
+        if bool(self.source_column) != bool(self.target_column):
+            raise UsageError("of corpus.source_column and corpus.target_column only one is given; pairs need both")
+        if self.source_column and self.source_column.strip().lower() == self.target_column.strip().lower():
+            raise UsageError(f"corpus.source_column and corpus.target_column are both {self.source_column!r}")

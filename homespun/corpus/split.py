@@ -7,6 +7,7 @@ are joined again: so even one big book gives both splits, and the text stays con
 - Joined in order, the parts of a document are the document, exactly.
 - The same passage always goes the same way, whatever file it stands in and whatever else is in the corpus:
   no passage is in both splits, by construction, and a corpus that grows keeps its old assignment.
+- A pair of texts is never cut. It goes where its source goes, so that all translations of a sentence are together.
 - Small corpora get smaller passages, so that there are at least about 20 of them, and when by chance one
   split would stay empty, the threshold is moved to the passage nearest to it (the smallest hash goes to
   validation, or the largest to train).
@@ -18,6 +19,7 @@ from itertools import chain, groupby
 
 from homespun.corpus.borders import cut
 from homespun.corpus.document import Document
+from homespun.corpus.pairs import sides
 
 TRAIN, VALIDATION = "train", "validation"
 SPLITS = (TRAIN, VALIDATION)
@@ -46,7 +48,7 @@ def split_documents(
     for document in stream:
         waiting.append(document)
         characters += len(document.text)
-        hashes = [passage_hash(passage) for passage in cut(document.text, passage_characters)]
+        hashes = [passage_hash(passage) for passage in passages_of(document, passage_characters)]
         smallest, largest = min(smallest, *hashes), max(largest, *hashes)
         both = smallest < threshold <= largest
         if characters >= FEWEST_PASSAGES * passage_characters and (both or characters >= MOST_WAITING):
@@ -54,7 +56,7 @@ def split_documents(
             break
     if ended and characters < FEWEST_PASSAGES * passage_characters:
         passage_characters = max(SHORTEST_PASSAGE, characters // FEWEST_PASSAGES)
-        hashes = [passage_hash(part) for document in waiting for part in cut(document.text, passage_characters)]
+        hashes = [passage_hash(part) for document in waiting for part in passages_of(document, passage_characters)]
         smallest, largest = min(hashes, default=0), max(hashes, default=0)
     threshold = reachable(threshold, smallest, largest)
     for document in chain(waiting, stream):
@@ -68,9 +70,15 @@ def reachable(threshold: int, smallest: int, largest: int) -> int:
     return min(max(threshold, smallest + 1), largest)
 
 
+def passages_of(document: Document, passage_characters: int) -> Iterable[str]:
+    """What decides where a document goes: its passages; of a pair the source."""
+    pair = sides(document)
+    return cut(document.text, passage_characters) if pair is None else pair[:1]
+
+
 def split_document(document: Document, threshold: int, passage_characters: int) -> Iterator[tuple[str, Document]]:
     """One document: whole where all its passages go the same way, else its runs of passages as documents."""
-    runs = groupby(cut(document.text, passage_characters), lambda passage: split_of(passage, threshold))
+    runs = groupby(passages_of(document, passage_characters), lambda passage: split_of(passage, threshold))
     parts = [(split, "".join(passages)) for split, passages in runs]
     if len(parts) == 1:
         yield parts[0][0], document

@@ -8,20 +8,17 @@ import torch
 
 from homespun.common.errors import DamagedFileError, HomespunError, UsageError
 from homespun.common.files import read_json
-from homespun.models.language_model import LanguageModel
+from homespun.inference.uses import USES
 from homespun.models.registry import build_model
 from homespun.models.settings import model_settings
 from homespun.models.vit import ViT
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.checkpoint import load_weights, newest_checkpoint
 
-# What a run is used by, by what its model reads.
-COMMANDS = {"text": "generate", "images": "classify-image"}
-
 
 def load_for_inference(
     run: Path, warn: Callable[[str], None], device: torch.device | None = None
-) -> tuple[LanguageModel, Tokenizer]:
+) -> tuple[Any, Tokenizer]:
     """The newest whole checkpoint of the run folder ``run``."""
     checkpoint, model = load_newest(run, "text", warn)
     tokenizer = Tokenizer.load(checkpoint / "tokenizer.json")
@@ -49,9 +46,9 @@ def load_newest(run: Path, reads: str, warn: Callable[[str], None]) -> tuple[Pat
     except (AttributeError, TypeError, UsageError) as error:
         raise DamagedFileError(f"{checkpoint / 'config.json'} does not fit this version ({error})") from error
     if config.reads != reads:
-        raise UsageError(
-            f"the model of {run} reads {config.reads}, not {reads}: homespun {COMMANDS[config.reads]} {run}"
-        )
+        use = USES[config.task]
+        (_, command), *_ = use.commands_for(run, use.left_open)
+        raise UsageError(f"the model of {run} reads {config.reads}, not {reads}: {command}")
     model = build_model(config)
     load_weights(checkpoint, model)
     return checkpoint, model

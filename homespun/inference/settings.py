@@ -1,8 +1,13 @@
-"""How tokens are chosen, as a frozen dataclass: what a user can write under ``[sampling]``. Imports no torch."""
+"""How tokens are chosen, as frozen dataclasses: what a user can write under ``[sampling]``, and for translations.
+
+Imports no torch.
+"""
 
 from dataclasses import dataclass, field
 
 from homespun.common.errors import UsageError
+
+MOST_BEAMS = 256
 
 
 @dataclass(frozen=True)
@@ -34,3 +39,19 @@ class SamplingConfig:
             raise UsageError(f"sampling.seed is {self.seed}; it must be at least 0 and below 2^64")
         if "" in self.stop:
             raise UsageError("sampling.stop holds an empty text, which would stop everything; leave it out")
+
+
+@dataclass(frozen=True)
+class BeamConfig:
+    """How a translation is searched for (``homespun.inference.beam``)."""
+
+    beam: int = field(default=4, metadata={"help": "how many beginnings of a translation are kept (1: greedy)"})
+    length_penalty: float = field(
+        default=0.6, metadata={"help": "0: short ones win; 1: as if every token counted once"}
+    )
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.beam <= MOST_BEAMS:
+            raise UsageError(f"--beam is {self.beam}; it must lie between 1 and {MOST_BEAMS}")
+        if not 0 <= self.length_penalty <= 10:
+            raise UsageError(f"--length-penalty is {self.length_penalty}; it must lie between 0 and 10")

@@ -47,11 +47,13 @@ NAME = Use(
     "names what pictures show",
     (("Let it name what a picture shows", "homespun classify-image {run} PICTURE.png"),),
 )
+TRANSLATE = Use("translates texts", (("Let it translate", "homespun translate {run} {text}"),))
 USES: dict[str, Use] = {
     "images": NAME,
     "next_token": CONTINUE,
     "masked": FILL,
     "masked_pairs": FILL,
+    "translation": TRANSLATE,
 }
 
 

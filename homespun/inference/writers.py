@@ -10,6 +10,7 @@ from homespun.inference.engine import Engine
 from homespun.inference.fill import FRAME, fill, with_gaps
 from homespun.inference.settings import SamplingConfig
 from homespun.inference.stream import stream_text
+from homespun.inference.translate import Translator
 from homespun.inference.uses import with_gap
 from homespun.tokenizer.tokenizer import Tokenizer
 
@@ -32,8 +33,15 @@ def fill_gap(model: Any, tokenizer: Tokenizer, prompt: str, config: SamplingConf
     return f"\n{text}\n{shown}"
 
 
+def translate(model: Any, tokenizer: Tokenizer, prompt: str, config: SamplingConfig) -> str:
+    """The prompt in the other language, on a line of its own; nothing is drawn by chance."""
+    (translation,) = Translator(model, tokenizer).translate([prompt])
+    return "\n" + translation.text
+
+
 WRITERS: dict[str, Writer] = {
     "next_token": continue_text,
     "masked": fill_gap,
     "masked_pairs": fill_gap,
+    "translation": translate,
 }

@@ -1,7 +1,8 @@
 """Caches: what a model has computed of earlier tokens, kept so that it is not computed again.
 
 One object for a whole model: ``cache.layers[i]`` is for layer i. ``KeyValueCache`` is that of attention: room for
-``capacity`` positions is taken once; nothing grows while text is generated. ``StateCache`` is that of recurrence.
+``capacity`` positions is taken once; nothing grows while text is generated. ``CrossCache`` is that of a decoder that
+looks at another sequence as well. ``StateCache`` is that of recurrence.
 """
 
 from typing import Any
@@ -45,6 +46,47 @@ class KeyValueCache:
         """Forget everything; the room stays taken."""
         for layer in self.layers:
             layer.length = 0
+
+
+class CrossLayerCache(LayerCache):
+    """One layer's, and beside it keys and values of another sequence, (B, H, S, D) each, once they are worked out."""
+
+    other: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def select(self, rows: torch.Tensor) -> None:
+        """Row i is from now on what row ``rows[i]`` was: several texts may go on from one, and others end."""
+        self.keys, self.values = (selected(part, rows, self.length) for part in (self.keys, self.values))
+        if self.other is not None:
+            keys, values = self.other
+            self.other = (keys[rows], values[rows])
+
+
+def selected(tensor: torch.Tensor, rows: torch.Tensor, length: int) -> torch.Tensor:
+    """The first ``length`` positions of these rows of (B, K, capacity, D); in place where there are as many."""
+    out = tensor if len(rows) == len(tensor) else tensor.new_zeros(len(rows), *tensor.shape[1:])
+    out[:, :, :length] = tensor[rows, :, :length]
+    return out
+
+
+class CrossCache(KeyValueCache):
+    """The caches of a decoder that looks at another sequence, too."""
+
+    layers: list[CrossLayerCache]  # type: ignore[assignment]
+
+    def __init__(self, layers: int, batch: int, heads: int, capacity: int, head_width: int, like: torch.Tensor) -> None:
+        shape = (batch, heads, capacity, head_width)
+        self.layers = [CrossLayerCache(like.new_zeros(shape), like.new_zeros(shape)) for _ in range(layers)]
+
+    def clear(self) -> None:
+        """Forget everything, the other sequence too."""
+        super().clear()
+        for layer in self.layers:
+            layer.other = None
+
+    def select(self, rows: torch.Tensor) -> None:
+        """``CrossLayerCache.select`` in all layers."""
+        for layer in self.layers:
+            layer.select(rows)
 
 
 class StateCache:

@@ -2,7 +2,9 @@
 
 ``gelu``    two matrices around a GELU (Hendrycks & Gimpel 2016), in GPT-2's tanh form.
 ``gelu_exact``  the same with the exact GELU (BERT, the vision transformer).
+``relu``    two matrices around a ReLU (Vaswani et al. 2017, section 3.3).
 ``relu2``   two matrices around a squared ReLU (So et al. 2021, "Primer").
+``swish``   two matrices around x sigmoid(x) (Ramachandran et al. 2017), as in Marian.
 ``swiglu``  Shazeer 2020, "GLU Variants Improve Transformer": a SiLU gate times a linear path.
 """
 
@@ -54,6 +56,8 @@ class SwiGLUFeedForward(nn.Module):
 FEEDFORWARDS: dict[str, Callable[..., nn.Module]] = {
     "gelu": partial(PlainFeedForward, bend=gelu),
     "gelu_exact": partial(PlainFeedForward, bend=nn.functional.gelu),
+    "relu": partial(PlainFeedForward, bend=nn.functional.relu),
+    "swish": partial(PlainFeedForward, bend=nn.functional.silu),
     "relu2": partial(PlainFeedForward, bend=squared_relu),
     "swiglu": SwiGLUFeedForward,
 }

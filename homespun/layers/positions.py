@@ -1,4 +1,4 @@
-"""Where a token stands: learned position embeddings, or rotation of queries and keys.
+"""Where a token stands: learned or sinusoidal position embeddings, or rotation of queries and keys.
 
 Every scheme answers the same two calls, so that a model does not ask which one it has:
 ``add(x, start)`` at the input, on token embeddings (B, T, C), and ``turn(heads, start)`` inside
@@ -10,6 +10,8 @@ from typing import Protocol
 
 import torch
 from torch import nn
+
+SLOWEST = 10_000.0  # of the sinusoidal waves the last is nearly this many times 2 pi long
 
 
 class Positions(Protocol):
@@ -36,6 +38,32 @@ class LearnedPositions(nn.Module):
     def add(self, x: torch.Tensor, start: int) -> torch.Tensor:  # (B, T, C) -> (B, T, C)
         check_in_context(start + x.shape[1], len(self.weight))
         return x + self.weight[start : start + x.shape[1]]
+
+    def turn(self, heads: torch.Tensor, start: int) -> torch.Tensor:
+        return heads
+
+
+class SinusoidalPositions(nn.Module):
+    """Waves of growing length, added to the token embedding (Vaswani et al. 2017, section 3.5).
+
+    Wave i of width/2 has the angle ``position * 10000^(-2i/width)``. The paper writes sine and cosine of a wave side by
+    side; here all sines come first and then all cosines, as in tensor2tensor and Marian: the same up to the order of
+    channels, which the model learns anyway. Nothing is learned, so any position can be asked for; ``context`` of them
+    are worked out.
+    """
+
+    table: torch.Tensor  # (context, C)
+
+    def __init__(self, context: int, width: int) -> None:
+        super().__init__()
+        frequency = SLOWEST ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)  # (C/2)
+        angle = torch.outer(torch.arange(context, dtype=torch.float64), frequency)  # (context, C/2)
+        table = torch.cat([angle.sin(), angle.cos()], -1)[:, :width].float()  # of an odd width the last cosine goes
+        self.register_buffer("table", table, persistent=False)
+
+    def add(self, x: torch.Tensor, start: int) -> torch.Tensor:  # (B, T, C) -> (B, T, C)
+        check_in_context(start + x.shape[1], len(self.table))
+        return x + self.table[start : start + x.shape[1]]
 
     def turn(self, heads: torch.Tensor, start: int) -> torch.Tensor:
         return heads

@@ -7,6 +7,7 @@ from torch import nn
 
 from homespun.common.errors import UsageError
 from homespun.models.bert import BERT
+from homespun.models.encoder_decoder import EncoderDecoder
 from homespun.models.gpt import GPT
 from homespun.models.lstm import LSTM
 from homespun.models.rwkv import RWKV
@@ -19,6 +20,7 @@ MODELS: dict[str, Callable[[Any], nn.Module]] = {
     "bert": BERT,
     "rwkv": RWKV,
     "vit": ViT,
+    "encoder_decoder": EncoderDecoder,
 }
 
 

@@ -61,6 +61,7 @@ class Lesson:
     ``validation_bytes`` the size of its text, if it is one. ``documents`` and ``tokenizer_file``: what a checkpoint
     says of the model and how it was made. ``write(model, prompt)`` shows what the model can do, for each of the
     ``prompts``. ``unit``: what targets are called. ``baseline``: figures to compare those of the validation with.
+    ``left_out``: a line about data that is not used, if there is any.
     """
 
     model: nn.Module
@@ -74,6 +75,7 @@ class Lesson:
     prompts: list[str]
     unit: str = "tokens"
     baseline: dict[str, float] = field(default_factory=dict)
+    left_out: str = ""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from homespun.common.errors import HomespunError, UsageError
 from homespun.corpus.prepare import CorpusManifest
 from homespun.corpus.sources import SourceSize
 from homespun.models.arithmetic import parameter_count
-from homespun.models.settings import GPTConfig, ModelConfig
+from homespun.models.settings import GPTConfig, ModelConfig, TextModelConfig
 from homespun.pipeline.configuration import Choices
 from homespun.pipeline.environment import free_memory_bytes, peak_memory_bytes
 from homespun.tokenizer.tokenizer import Tokenizer
@@ -44,6 +44,7 @@ from homespun.training.estimate import shares_by_layout
 from homespun.training.execution import Execution
 from homespun.training.machine import SECONDS_WORTH_COMPILING, Speed, choose_execution, measure_step
 from homespun.training.memory import PROCESS, Fit, fit_memory, needed_bytes
+from homespun.training.schedule import WITHOUT_TOTAL
 from homespun.training.settings import TrainingConfig
 from homespun.training.world import world_size_asked
 
@@ -60,6 +61,7 @@ ENCODED_BYTES_PER_SECOND = 4e6
 MEASURED_TOKENS = 2048
 SHORTEST_CONTEXT = 32
 LEAST_WINDOWS = 64
+LONGEST_SIDE = 512  # tokens: longer pairs are left out, unless the user gives them a context
 # With all of these given there is nothing left to measure for.
 MEASURED_FOR = {"model.width", "model.layers", "training.batch_size", "training.steps"}
 EXECUTION_REASONS = {
@@ -171,13 +173,16 @@ def make_plan(
     texts: Callable[[str], Iterable[str]],
     device: torch.device,
     spent: float,
+    pairs: Callable[[str], Iterable[tuple[str, str]]] | None = None,
 ) -> Plan:
     """Choose everything that is still open. ``spent``: seconds of the run so far; ``texts(split)`` iterates.
 
-    ``dial`` None: the run is trained as configured.
+    ``dial`` None: the run is trained as configured. ``pairs``: where the text is pairs, the same in two parts.
     """
     began = time.monotonic()
     facts = text_facts(corpus, tokenizer, texts)
+    if pairs is not None:
+        facts = with_sides(facts, pairs("train"), tokenizer)
     fixed = fixed_keys(choices) - {"model.vocabulary_size"}  # the tokenizer decides that one, whoever set it
     values = chosen_before(choices) | {"model.vocabulary_size": tokenizer.vocabulary_size}
     if dial is not None and "model.context" not in fixed:
@@ -260,7 +265,7 @@ def measured_plan(
     execution, speeds = choose_execution(best.model, fit.rows_at_once, training, device, tokens)
     return Plan(
         minutes=dial.minutes,
-        timed=dial.minutes is not None and "training.steps" not in fixed and training.schedule == "trapezoid",
+        timed=dial.minutes is not None and "training.steps" not in fixed and training.schedule in WITHOUT_TOTAL,
         values=values | memory_values(training) | execution_values(execution),
         reasons=reasons(dial),
         expected=expectation_record(best, facts) | memory_record(fit, device),
@@ -281,6 +286,7 @@ def plan_of_given_shape(
     if dial.parameters is not None:
         raise UsageError(f"--size chooses among shapes of gpt only; set the sizes of {model.architecture} yourself")
     training, fit = fit_into_memory(model, training, fixed, device)
+    model = of_usual_length(model, facts)
     targets_per_step = training.batch_size * model.targets_in_row
     long_enough = (dial.minutes or 0.0) * 60 - spent >= SECONDS_WORTH_COMPILING[device.type]
     asked = float(dial.tokens or 0) or (math.inf if long_enough else 0.0)
@@ -298,7 +304,7 @@ def plan_of_given_shape(
     steps = training.steps if "training.steps" in fixed else max(1, round(tokens / targets_per_step))
     return Plan(
         minutes=dial.minutes,
-        timed=dial.minutes is not None and "training.steps" not in fixed and training.schedule == "trapezoid",
+        timed=dial.minutes is not None and "training.steps" not in fixed and training.schedule in WITHOUT_TOTAL,
         values=learning_values(
             model, training.optimizer, steps, validations_for(validation_targets, steps, targets_per_step)
         )
@@ -332,8 +338,9 @@ def asked_for(dial: Dial) -> str:
 def configured_plan(choices: Choices, fixed: frozenset[str], facts: Facts, device: torch.device) -> Plan:
     """For a run that is trained as configured: only how a step is carried out is chosen, where nobody has named it."""
     model, training = choices.config.model, choices.config.training
-    tokens = training.steps * training.batch_size * model.targets_in_row
     training, fit = fit_into_memory(model, training, fixed, device)
+    model = of_usual_length(model, facts)
+    tokens = training.steps * training.batch_size * model.targets_in_row
     execution = configured_execution(training)
     if execution is None:
         execution, _ = choose_execution(model, fit.rows_at_once, training, device, tokens)
@@ -426,6 +433,24 @@ def text_facts(corpus: CorpusManifest, tokenizer: Tokenizer, texts: Callable[[st
     )
 
 
+def with_sides(facts: TextFacts, pairs: Iterable[tuple[str, str]], tokenizer: Tokenizer) -> TextFacts:
+    """The same with the lengths of the sides of pairs, by the first of them."""
+    lengths, characters = [], 0
+    for pair in pairs:
+        lengths += [len(tokenizer.encode(side)) + 1 for side in pair]
+        characters += sum(map(len, pair))
+        if characters >= SAMPLED_CHARACTERS:
+            break
+    return replace(facts, mean_side=round(sum(lengths) / len(lengths)), longest_side=max(lengths))
+
+
+def of_usual_length(model: ModelConfig, facts: Facts) -> ModelConfig:
+    """For measuring and counting steps: batches of pairs are as long as the pairs, running text fills the context."""
+    if isinstance(model, TextModelConfig) and isinstance(facts, TextFacts) and facts.mean_side:
+        return replace(model, context=facts.mean_side)
+    return model
+
+
 def count_tokens(texts: Iterable[str], tokenizer: Tokenizer) -> tuple[np.ndarray, int]:
     """How often each token occurs in the beginning of some texts, and how many bytes were counted."""
     counts, characters, size = np.zeros(tokenizer.vocabulary_size, np.int64), 0, 0
@@ -446,7 +471,9 @@ def unigram_loss(train: np.ndarray, validation: np.ndarray) -> float:
 
 
 def context_for(facts: TextFacts) -> int:
-    """256 tokens; less where the text is so short that there would be only a few windows."""
+    """256 tokens; less where the text is so short that there would be only a few windows, or by the longest pair."""
+    if facts.longest_side:
+        return min(LONGEST_SIDE, -(-facts.longest_side // 8) * 8)
     context = 256
     while context > SHORTEST_CONTEXT and context * LEAST_WINDOWS > facts.train_bytes / facts.bytes_per_token:
         context //= 2

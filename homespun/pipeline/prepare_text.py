@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import torch
 
+from homespun.batches.sources import SOURCES
 from homespun.common.progress import Reporter
-from homespun.corpus.prepare import iterate_texts
+from homespun.corpus.prepare import iterate_pairs, iterate_texts
 from homespun.corpus.sources import scan
 from homespun.models.settings import TextModelConfig
 from homespun.pipeline.configuration import Choices
@@ -22,6 +23,7 @@ def prepare_text(run: RunFolder, choices: Choices, dial: Dial | None, clock: Clo
     sources = run.record()["sources"]
     if dial is not None and not run.corpus.exists():
         choices = choose_corpus(choices, dial.rough_minutes, scan(sources))
+    choices = with_needed_columns(choices)
     corpus = corpus_stage(run.corpus, sources, choices.config.corpus, reporter)
     # From here on the sources are not needed: what was chosen for them stands in the corpus.
     choices = follow_corpus(choices, corpus)
@@ -32,13 +34,22 @@ def prepare_text(run: RunFolder, choices: Choices, dial: Dial | None, clock: Clo
     choices = with_needed_tokens(choices)
     tokenizer = tokenizer_stage(run, choices.config.tokenizer, asked_for_vocabulary, reporter)
     clock.note(state="tokens")
+    task = choices.config.model.task
     texts = functools.partial(iterate_texts, run.corpus)
+    pairs = functools.partial(iterate_pairs, run.corpus) if SOURCES[task].separators else None
 
     def make(device: torch.device) -> Plan:
-        return make_plan(choices, dial, corpus, tokenizer, texts, device, clock.seconds())
+        return make_plan(choices, dial, corpus, tokenizer, texts, device, clock.seconds(), pairs)
 
     ready = settle(run, choices, reporter, make)
-    return replace(ready, finish=lambda: tokens_stage(run, tokenizer, corpus, reporter))
+    return replace(ready, finish=lambda: tokens_stage(run, tokenizer, corpus, task, reporter))
+
+
+def with_needed_columns(choices: Choices) -> Choices:
+    """The same with the usual names of the columns, where the model learns from pairs and nobody has named them."""
+    if not SOURCES[choices.config.model.task].separators or choices.config.corpus.source_column:
+        return choices
+    return choices.with_values({"corpus.source_column": "source", "corpus.target_column": "target"}, "plan")
 
 
 def with_needed_tokens(choices: Choices) -> Choices:

@@ -1,10 +1,13 @@
 """The stages before training, each skipped when its result is already whole in the run folder."""
 
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from homespun.batches.encode_corpus import encode_corpus
+from homespun.batches.sources import SOURCES
 from homespun.common.progress import Reporter
-from homespun.corpus.prepare import CorpusManifest, iterate_texts, prepare
+from homespun.corpus.prepare import CorpusManifest, iterate_pairs, iterate_texts, prepare
 from homespun.corpus.settings import CorpusConfig
 from homespun.corpus.sources import scan
 from homespun.pipeline.run_folder import RunFolder
@@ -46,9 +49,16 @@ def tokenizer_stage(run: RunFolder, config: TokenizerConfig, asked: bool, report
     return Tokenizer.load(run.tokenizer)
 
 
-def tokens_stage(run: RunFolder, tokenizer: Tokenizer, corpus: CorpusManifest, reporter: Reporter) -> None:
-    """Token shards of both splits."""
+def tokens_stage(run: RunFolder, tokenizer: Tokenizer, corpus: CorpusManifest, task: str, reporter: Reporter) -> None:
+    """Token shards of both splits, as the batches of ``task`` want them."""
     if not (run.tokens / "manifest.json").exists():
         total = sum(split.bytes for split in corpus.splits.values())
+        separators = SOURCES[task].separators
+        texts = sides_in_turn if separators else iterate_texts
         with reporter.stage("encoding", total, "bytes") as stage:
-            encode_corpus(lambda split: iterate_texts(run.corpus, split), tokenizer, run.tokens, stage.advance)
+            encode_corpus(lambda split: texts(run.corpus, split), tokenizer, run.tokens, stage.advance, separators)
+
+
+def sides_in_turn(corpus: Path, split: str) -> Iterator[str]:
+    """Source, target, source, target … of the pairs of a split."""
+    return chain.from_iterable(iterate_pairs(corpus, split))

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from homespun.batches.shards import TokenShards, read_manifest, verify_shards
+from homespun.batches.shards import read_manifest, verify_shards
 from homespun.batches.sources import SOURCES, Asked
 from homespun.common.configuration import flatten, replace_values
 from homespun.common.errors import DamagedFileError, HomespunError
@@ -38,8 +38,6 @@ from homespun.training.tasks import TASKS
 from homespun.training.validation import ExactLoss
 from homespun.training.world import World
 
-PROMPT_CHARACTERS = 32
-
 
 def train_run(run: RunFolder, config: Configuration, pace: Pace, reporter: Reporter, world: World = World()) -> bool:
     """Train to the end, or until asked to stop; ``pace`` says how many steps.
@@ -49,6 +47,8 @@ def train_run(run: RunFolder, config: Configuration, pace: Pace, reporter: Repor
     place = prepare_process(config.training, reporter, world)
     with contextlib.ExitStack() as stack:
         lesson = LESSONS[config.model.reads](run, config, world)
+        if lesson.left_out and world.is_first:
+            reporter.warn(lesson.left_out)
         write_model_record(run, config, lesson.model)
         training_run, recorder = assemble(run, config, lesson, place, pace, reporter, stack)
         finished = train(training_run)
@@ -62,24 +62,25 @@ def train_run(run: RunFolder, config: Configuration, pace: Pace, reporter: Repor
 def pretraining(run: RunFolder, config: Configuration, world: World) -> Lesson:
     """A new model of the configured shape, and the run's own tokens."""
     check_shards(run)
-    training, task, shape = config.training, config.model.task, config.model
+    training, shape = config.training, config.model
     assert isinstance(shape, TextModelConfig)
     tokenizer = Tokenizer.load(run.tokenizer)
     asked = Asked(run.tokens, shape.context, training.batch_size, training.seed, world.rank, world.size,
-                  tokenizer.special_tokens, model=shape)  # fmt: skip
+                  tokenizer.end_of_text, tokenizer.special_tokens, model=shape)  # fmt: skip
+    source = SOURCES[shape.task]
     rows = max(world.size, validation_rows(shape, training))
-    text_bytes = read_manifest(run.tokens)["splits"]["validation"]["bytes"]
     return Lesson(
         model=build_model(shape),
-        task=TASKS[task],
-        batches=SOURCES[task].training(asked),
-        validation=lambda: SOURCES[task].validation(replace(asked, rows=rows)),
-        validation_bytes=text_bytes if shape.spells_text else None,
+        task=TASKS[shape.task],
+        batches=source.training(asked),
+        validation=lambda: source.validation(replace(asked, rows=rows)),
+        validation_bytes=source.text_bytes(asked, tokenizer) if shape.spells_text else None,
         tokenizer_file=run.tokenizer,
         documents={"config.json": flatten(config.model), "made_with.json": made_with(run, config)},
-        write=lambda model, prompt: WRITERS[task](model, tokenizer, prompt, config.sampling),
-        prompts=[first_words(run, tokenizer), ""],  # the first is shown while training
-        baseline=SOURCES[task].baseline(asked),
+        write=lambda model, prompt: WRITERS[shape.task](model, tokenizer, prompt, config.sampling),
+        prompts=source.prompts(asked, tokenizer),
+        left_out=source.left_out(asked),
+        baseline=source.baseline(asked),
     )
 
 
@@ -96,14 +97,6 @@ def check_shards(run: RunFolder) -> None:
         )
     if manifest["splits"]["validation"]["tokens"] < 2:
         raise HomespunError("the validation split has no tokens; raise corpus.validation_fraction or add text")
-
-
-def first_words(run: RunFolder, tokenizer: Tokenizer) -> str:
-    """The beginning of the validation text: a prompt the model has never seen."""
-    shards = TokenShards(run.tokens, "validation")
-    text = tokenizer.decode(shards.read(1, min(PROMPT_CHARACTERS, len(shards) - 1)).tolist())[:PROMPT_CHARACTERS]
-    words = text.rsplit(" ", 1)[0] if " " in text.strip() else text
-    return words.strip()
 
 
 def write_model_record(run: RunFolder, config: Configuration, model: torch.nn.Module) -> None:

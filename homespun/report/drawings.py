@@ -17,6 +17,7 @@ class Shown:
     sizes: Callable[[dict[str, Any]], dict[str, int]] = lambda _: {}
 
 
+RECURRENT = Shown("A stack of recurrent layers; each reads token by token and carries on what is worth remembering.")
 SHOWN: dict[str, Shown] = {
     "gpt": Shown(
         "A stack of equal blocks; each lets every token look back at the ones before it, and then think it over.",
@@ -31,6 +32,11 @@ SHOWN: dict[str, Shown] = {
     ),
     "vit": Shown(
         "A stack of equal blocks; each lets every patch of an image look at all others, and then think it over."
+    ),
+    "lstm": RECURRENT,
+    "rwkv": RECURRENT,
+    "encoder_decoder": Shown(
+        "One stack of blocks reads the source text; another one writes the target, looking at both."
     ),
 }
 OTHER = Shown("What it is made of.")

@@ -17,7 +17,7 @@ PADDING = "<|pad|>"
 # For models that fill gaps; a tokenizer has them when it is made for one.
 MASK = "<|mask|>"
 CLASS = "<|class|>"  # before the first of two texts: a place that belongs to neither
-SEPARATOR = "<|separator|>"  # after each text
+SEPARATOR = "<|separator|>"  # after each text, or between the two of a pair
 
 # In this order they get the ids after the merges. The end of a text divides documents; the turns make a chat.
 DEFAULT_SPECIAL_TOKENS = (END_OF_TEXT, START_OF_TURN, END_OF_TURN, PADDING)

@@ -68,13 +68,18 @@ LAW_OPTIMIZER = "muon"  # of the runs that it is fitted on
 
 @dataclass(frozen=True)
 class TextFacts:
-    """The text as the plan sees it, through its tokenizer. ``unigram_loss`` is in nats per token."""
+    """The text as the plan sees it, through its tokenizer. ``unigram_loss`` is in nats per token.
+
+    Of pairs: tokens of one side, its mark with it, ``mean_side`` and ``longest_side``; 0 for running text.
+    """
 
     train_bytes: int
     validation_bytes: int
     bytes_per_token: float
     unigram_loss: float
     gzip_bits_per_byte: float
+    mean_side: int = 0
+    longest_side: int = 0
 
     @property
     def train_tokens(self) -> float:

@@ -1,16 +1,17 @@
 """Cross-entropy straight from activations, without ever holding all logits.
 
-``read_out_cross_entropy(hidden, weight, targets, softcap, bias)`` equals
+``read_out_cross_entropy(hidden, weight, targets, softcap)`` equals
 
-    logits = hidden @ weight.T + bias                           (no bias: hidden @ weight.T)
-    logits = softcap * tanh(logits / softcap)                   (no cap: as they are)
-    cross_entropy(logits.float(), targets, ignore_index=IGNORED, reduction="sum")
+    logits = hidden @ weight.T + bias                           (with a cap: softcap * tanh(logits / softcap))
+    cross_entropy(logits.float(), targets, ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing)
 
 At 8 x 1,024 tokens and 50,304 tokens of vocabulary the logits alone are 1.6 GB in fp32, their
 gradient as much again. Here a piece of rows is taken through the head, through the loss *and* back
 in one go, so that only the gradients of ``hidden`` and ``weight`` outlive it; backward has only to scale them.
 Nothing is computed twice. (Liger Kernel, Hsu et al. 2024, section 3.2, and "Cut Your Losses",
 Wijmans et al. 2024, do the same on a GPU.)
+
+With ``smoothing`` a share of what is wanted is spread over all V tokens alike (Szegedy et al. 2016, section 7).
 
 Shapes: N rows, C width, V vocabulary.
 """
@@ -29,11 +30,13 @@ def read_out_cross_entropy(
     targets: torch.Tensor,
     softcap: float = 0.0,
     logits_at_once: int = LOGITS_AT_ONCE,
+    *,
     bias: torch.Tensor | None = None,
+    smoothing: float = 0.0,
 ) -> torch.Tensor:
     """Sum of cross-entropies in nats, fp32 0-d. ``hidden`` (N, C), ``weight`` (V, C), ``targets`` (N), ``bias`` (V)."""
     rows = max(1, logits_at_once // weight.shape[0])
-    return ReadOutCrossEntropy.apply(hidden, weight, bias, targets, softcap, rows, torch.is_grad_enabled())
+    return ReadOutCrossEntropy.apply(hidden, weight, bias, targets, softcap, smoothing, rows, torch.is_grad_enabled())
 
 
 class ReadOutCrossEntropy(torch.autograd.Function):
@@ -47,6 +50,7 @@ class ReadOutCrossEntropy(torch.autograd.Function):
         bias: torch.Tensor | None,
         targets: torch.Tensor,
         softcap: float,
+        smoothing: float,
         rows: int,
         with_gradient: bool,
     ) -> torch.Tensor:
@@ -63,17 +67,17 @@ class ReadOutCrossEntropy(torch.autograd.Function):
             logits = piece @ read.T if bias is None else torch.addmm(bias.to(read.dtype), piece, read.T)  # (rows, V)
             capped = torch.tanh(logits.float() / softcap).mul_(softcap) if softcap else logits.float()
             logarithms = torch.log_softmax(capped, dim=-1)
-            total += torch.nn.functional.nll_loss(logarithms, wanted, ignore_index=IGNORED, reduction="sum")
+            total += smooth_loss(logarithms, wanted, smoothing)
             if hidden_gradient is None or weight_gradient is None:
                 continue
-            slope = loss_slope(logarithms, wanted)
+            slope = loss_slope(logarithms, wanted, smoothing)
             if softcap:
                 slope *= 1 - (capped / softcap).square()
-            if bias_gradient is not None:
-                bias_gradient += slope.sum(0)
             slope = slope.to(read.dtype)
             hidden_gradient[begin : begin + rows] = slope @ read
             weight_gradient += slope.T @ piece
+            if bias_gradient is not None:
+                bias_gradient += slope.sum(0, dtype=torch.float32)
             del logits, capped, logarithms, slope  # or they would stand beside those of the next piece
         ctx.save_for_backward(hidden_gradient, weight_gradient, bias_gradient)
         ctx.weight_dtype = weight.dtype
@@ -84,23 +88,29 @@ class ReadOutCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:  # pyrefly: ignore
         (upstream,) = gradients  # 0-d: the loss is a sum, so everything scales with it
         hidden_gradient, weight_gradient, bias_gradient = ctx.saved_tensors
-        return (
-            hidden_gradient * upstream,
-            (weight_gradient * upstream).to(ctx.weight_dtype),
-            None if bias_gradient is None else (bias_gradient * upstream).to(ctx.weight_dtype),
-            None,
-            None,
-            None,
-            None,
-        )
+        if bias_gradient is not None:
+            bias_gradient = bias_gradient * upstream
+        of_weight = (weight_gradient * upstream).to(ctx.weight_dtype)
+        return hidden_gradient * upstream, of_weight, bias_gradient, None, None, None, None, None
 
 
-def loss_slope(logarithms: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Derivative of the summed loss by the logits: probabilities, less one at the target; zero where it does not count.
+def smooth_loss(logarithms: torch.Tensor, targets: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """Sum over the rows that count; ``logarithms`` (rows, V) of probabilities."""
+    sharp = torch.nn.functional.nll_loss(logarithms, targets, ignore_index=IGNORED, reduction="sum")
+    if not smoothing:
+        return sharp
+    even = -(logarithms.mean(-1) * (targets != IGNORED)).sum()
+    return (1 - smoothing) * sharp + smoothing * even
+
+
+def loss_slope(logarithms: torch.Tensor, targets: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """Derivative of the summed loss by the logits: probabilities less what is wanted; zero where it does not count.
 
     ``logarithms`` (rows, V) is used up.
     """
     counted = targets != IGNORED
     slope = logarithms.exp_()
-    slope.scatter_add_(1, targets.clamp(min=0)[:, None], -counted[:, None].to(slope.dtype))
+    slope.scatter_add_(1, targets.clamp(min=0)[:, None], (smoothing - 1) * counted[:, None].to(slope.dtype))
+    if smoothing:
+        slope -= smoothing / slope.shape[1]
     return slope.mul_(counted[:, None])

@@ -84,7 +84,12 @@ def compile_step(objective: nn.Module) -> nn.Module:
 
 
 def check_compiling(model: ModelConfig, training: TrainingConfig) -> None:
-    """``UsageError`` if it is asked for where a compiler would unroll every position of a window."""
+    """``UsageError`` if it is asked for where a compiler would unroll every position, or begin anew at most steps."""
+    if training.compile == "on" and not model.one_shape:
+        raise UsageError(
+            f"training.compile is on, but the batches of {model.architecture} are of many lengths, and a compiled step "
+            "fits one; leave it off"
+        )
     kernels = model.kernels if training.attention == "auto" else (training.attention,)
     if training.compile == "on" and set(kernels) <= set(model.stepwise):
         raise UsageError(

@@ -53,6 +53,34 @@ class NextToken:
         return Batch(tokens[:, :-1], tokens[:, 1:])
 
 
+class Translation:
+    """Cross-entropy of each token of a target text, given the source text and the tokens before it.
+
+    In training a share of what is wanted, ``config.label_smoothing``, is spread over all tokens (Vaswani et al. 2017,
+    section 5.4); in evaluation the loss is the plain one.
+    """
+
+    measures: tuple[str, ...] = ()
+
+    def loss(self, model: Any, batch: Batch) -> tuple[torch.Tensor, ...]:
+        """``model``: an ``EncoderDecoder``."""
+        hidden = model.hidden(batch.inputs, model.read(batch.source, batch.source_documents))  # (B, T, C)
+        total = read_out_cross_entropy(
+            hidden.flatten(0, 1),
+            model.head.weight,
+            batch.targets.flatten(),
+            bias=model.head.bias,
+            smoothing=model.config.label_smoothing if model.training else 0.0,
+        )
+        return total, (batch.targets != IGNORED).sum()
+
+    def example(self, config: Any, rows: int) -> Batch:
+        """Chance tokens, sources and targets as long as the context: (rows, T)."""
+        source = torch.randint(0, config.vocabulary_size, (rows, config.context))
+        tokens = torch.randint(0, config.vocabulary_size, (rows, config.context + 1))
+        return Batch(tokens[:, :-1], tokens[:, 1:], source=source, source_documents=torch.ones_like(source))
+
+
 class Objective(nn.Module):
     """Model and task as one module, ``batch -> sums``: what is compiled, replicated or sharded as a whole."""
 

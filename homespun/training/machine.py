@@ -157,7 +157,7 @@ def choose_execution(
     chosen = best.execution
     long_enough = tokens / best.tokens_per_second >= SECONDS_WORTH_COMPILING[device.type]
     kernels = [way.attention for way in ways if way.precision == chosen.precision]
-    kernels = [kernel for kernel in kernels if kernel not in config.stepwise]
+    kernels = [kernel for kernel in kernels if kernel not in config.stepwise and config.one_shape]
     if training.compile == "auto" and kernels and long_enough and not why_not_compile(device.type):
         # Compiled, another kernel may be the fastest than step by step: its softmax is fused with what is around it.
         best = fastest([best, *(measure(replace(chosen, compiled=True, attention=kernel)) for kernel in kernels)])

@@ -4,6 +4,8 @@
                and Compute-Optimal Training Beyond Fixed Training Durations"). Until the fall begins it
                does not depend on the total, so the end may still be moved.
 ``cosine``     rise, then half a cosine down (Loshchilov & Hutter 2017).
+``noam``       rise, then fall as 1 / sqrt(step) without end (Vaswani et al. 2017, section 5.3). Theirs is the highest
+               rate (width * warm-up steps)^-0.5.
 """
 
 import math
@@ -35,4 +37,16 @@ def cosine(step: int, total: int, config: TrainingConfig) -> float:
     return config.final_rate_fraction + (1 - config.final_rate_fraction) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-SCHEDULES: dict[str, Callable[[int, int, TrainingConfig], float]] = {"trapezoid": trapezoid, "cosine": cosine}
+def noam(step: int, total: int, config: TrainingConfig) -> float:
+    """Share of the highest rate at ``step`` (from 0); how many there will be does not matter."""
+    warmups = (step + 1) / (config.warmup_steps + 1)
+    return min(warmups, warmups**-0.5)
+
+
+SCHEDULES: dict[str, Callable[[int, int, TrainingConfig], float]] = {
+    "trapezoid": trapezoid,
+    "cosine": cosine,
+    "noam": noam,
+}
+# Until the trapezoid's fall begins their rate does not depend on the total: the end of a run may be moved.
+WITHOUT_TOTAL = ("trapezoid", "noam")

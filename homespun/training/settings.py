@@ -16,7 +16,9 @@ class TrainingConfig:
         default=0, metadata={"help": "windows computed at once, gradients are summed up (0: the whole batch)"}
     )
     learning_rate: float = field(default=3e-3, metadata={"help": "the highest rate of the schedule"})
-    schedule: Literal["trapezoid", "cosine"] = field(default="trapezoid", metadata={"help": "how the rate moves"})
+    schedule: Literal["trapezoid", "cosine", "noam"] = field(
+        default="trapezoid", metadata={"help": "how the rate moves"}
+    )
     warmup_steps: int = field(default=50, metadata={"help": "steps in which the rate rises from 0"})
     decay_fraction: float = field(default=0.4, metadata={"help": "last share of the steps, in which the rate falls"})
     final_rate_fraction: float = field(default=0.02, metadata={"help": "rate of the last step / highest rate"})

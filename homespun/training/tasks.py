@@ -1,7 +1,7 @@
 """What there is to learn, by name: one line each. A model's settings say which is theirs (``ModelConfig.task``)."""
 
 from homespun.training.image_classes import ImageClasses
-from homespun.training.losses import NextToken, Task
+from homespun.training.losses import NextToken, Task, Translation
 from homespun.training.masked import Masked, MaskedPairs
 
 TASKS: dict[str, Task] = {
@@ -9,4 +9,5 @@ TASKS: dict[str, Task] = {
     "next_token": NextToken(),
     "masked": Masked(),
     "masked_pairs": MaskedPairs(),
+    "translation": Translation(),
 }

@@ -1,4 +1,4 @@
-"""A folder in which the commands of a page find what they name: ``my-texts/``, images, and ``runs/demo``."""
+"""A folder in which the commands of a page find what they name: ``my-texts/``, pairs, images, and ``runs/demo``."""
 
 import inspect
 import random
@@ -21,6 +21,17 @@ def write_texts(folder: Path) -> None:
     folder.mkdir()
     (folder / "textwrap.py").write_text(inspect.getsource(textwrap), "utf-8")
     (folder / "random.txt").write_text(inspect.getsource(random), "utf-8")
+
+
+def write_pairs(file: Path) -> None:
+    """A table of sentences in two languages."""
+    rows = [
+        (f"{number} {animal} is {deed}.", f"{zahl} {tier} {tat}.")
+        for number, zahl in (("One", "Ein"), ("A second", "Ein zweiter"), ("No", "Kein"))
+        for animal, tier in (("dog", "Hund"), ("cat", "Kater"), ("fish", "Fisch"), ("bird", "Vogel"))
+        for deed, tat in (("sleeping", "schläft"), ("eating", "frisst"), ("here", "ist hier"), ("gone", "ist weg"))
+    ]
+    file.write_text("en\tde\n" + "".join(f"{source}\t{target}\n" for source, target in rows), "utf-8")
 
 
 def write_images(folder: Path) -> None:
@@ -53,6 +64,7 @@ def one_thread() -> Iterator[None]:
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, demo_run: Path) -> Path:
     """The folder in which a page's commands run; a plan measures the smallest model only."""
     write_texts(tmp_path / "my-texts")
+    write_pairs(tmp_path / "pairs.tsv")
     write_images(tmp_path)
     shutil.copytree(demo_run, tmp_path / "runs" / "demo")
     monkeypatch.chdir(tmp_path)

@@ -11,7 +11,16 @@ from homespun.layers.cache import KeyValueCache
 from homespun.models.arithmetic import idle_parameters, matrix_parameters, parameter_count, training_flops_per_token
 from homespun.models.language_model import LanguageModel
 from homespun.models.registry import MODELS, build_model
-from homespun.models.settings import SETTINGS, BERTConfig, GPTConfig, LSTMConfig, ModelConfig, RWKVConfig, ViTConfig
+from homespun.models.settings import (
+    SETTINGS,
+    BERTConfig,
+    EncoderDecoderConfig,
+    GPTConfig,
+    LSTMConfig,
+    ModelConfig,
+    RWKVConfig,
+    ViTConfig,
+)
 from homespun.training.execution import Execution, apply_to_model
 from homespun.training.footprint import footprint_of
 from homespun.training.losses import Objective
@@ -40,6 +49,13 @@ SMALL: dict[str, ModelConfig] = {
     ),
     "rwkv": RWKVConfig(vocabulary_size=61, context=24, layers=2, width=32, head_width=16),
     "vit": ViTConfig(image_size=8, patch_size=2, classes=5, layers=2, width=32, heads=4),
+    "encoder_decoder": EncoderDecoderConfig(
+        vocabulary_size=61, context=24, layers=2, width=32, dropout=0.0, label_smoothing=0.0
+    ),
+    "encoder_decoder, pre-norm": EncoderDecoderConfig(
+        vocabulary_size=61, context=24, layers=2, encoder_layers=3, width=32, norm_order="pre", logit_biases=True,
+        feedforward="swish", tied_embeddings=False, dropout=0.0, label_smoothing=0.0,
+    ),
 }  # fmt: skip
 EVERY = pytest.mark.parametrize("name", SMALL)
 CPU = torch.device("cpu")

@@ -81,6 +81,35 @@ def test_value_and_gradients_are_pytorchs(
         torch.testing.assert_close(one, other, rtol=1e-4, atol=atol, msg=lambda text, name=name: f"{name}: {text}")
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    rows=st.integers(1, 23),
+    vocabulary=st.integers(1, 40),
+    ignored=st.sampled_from([0.0, 0.4, 1.0]),
+    softcap=st.sampled_from([0.0, 15.0]),
+    smoothing=st.sampled_from([0.0, 0.1, 0.9]),
+    upstream=st.sampled_from([1.0, -3.0]),
+    piece=st.integers(1, 30),
+    seed=st.integers(0, 1000),
+)
+def test_with_a_bias_and_smoothed_labels(
+    rows: int, vocabulary: int, ignored: float, softcap: float, smoothing: float, upstream: float, piece: int, seed: int
+) -> None:
+    hidden, weight, targets = inputs_of(rows, 5, vocabulary, ignored, seed)
+    bias = torch.randn(vocabulary, generator=torch.Generator().manual_seed(seed), requires_grad=True)
+    logits = hidden @ weight.T + bias
+    capped = softcap * torch.tanh(logits / softcap) if softcap else logits
+    expected = cross_entropy(capped, targets, ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing)
+    found = read_out_cross_entropy(hidden, weight, targets, softcap, piece * vocabulary, bias=bias, smoothing=smoothing)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    for one, other in zip(
+        torch.autograd.grad(found * upstream, (hidden, weight, bias)),
+        torch.autograd.grad(expected * upstream, (hidden, weight, bias)),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * max(1.0, float(other.abs().max())))
+
+
 def test_all_ignored_is_nothing() -> None:
     for found in ours(inputs_of(7, 4, 11, 1.0, 0), 0.0, 1.0, 3):
         assert not bool(found.any())

@@ -14,7 +14,14 @@ import torch
 
 from homespun.batches.batch import Batch
 from homespun.models.registry import MODELS
-from homespun.models.settings import BERTConfig, LSTMConfig, ModelConfig, RWKVConfig, ViTConfig
+from homespun.models.settings import (
+    BERTConfig,
+    EncoderDecoderConfig,
+    LSTMConfig,
+    ModelConfig,
+    RWKVConfig,
+    ViTConfig,
+)
 from homespun.training.loop import train_step
 from homespun.training.schedule import trapezoid
 from homespun.training.settings import TrainingConfig
@@ -30,6 +37,7 @@ SPEED = replace(QWEN3, normalization="layer", feedforward="relu2", value_embeddi
 LSTM = LSTMConfig(vocabulary_size=32, context=16, layers=2, width=32)
 RWKV = RWKVConfig(vocabulary_size=32, context=16, layers=2, width=32, head_width=16)
 BERT = BERTConfig(vocabulary_size=33, context=16, layers=2, width=32, heads=2)
+TRANSLATION = EncoderDecoderConfig(vocabulary_size=32, context=16, layers=2, width=32, heads=2)
 MUON = replace(TRAINING, steps=STEPS, learning_rate=1e-2, optimizer="muon")
 CASES: dict[str, tuple[ModelConfig, TrainingConfig]] = {
     "gpt, Qwen3's parts, Muon": (QWEN3, MUON),
@@ -52,16 +60,22 @@ CASES: dict[str, tuple[ModelConfig, TrainingConfig]] = {
     "vit, Muon": (ViTConfig(image_size=8, patch_size=2, classes=4, layers=2, width=32, heads=2), MUON),
     "bert, AdamW": (BERT, replace(MUON, optimizer="adamw")),
     "bert, pairs of texts, Muon": (replace(BERT, next_sentence=True), MUON),
+    "encoder_decoder, post-norm, smoothed labels, Muon": (TRANSLATION, MUON),
+    "encoder_decoder, pre-norm, Marian's parts, AdamW": (
+        replace(TRANSLATION, norm_order="pre", feedforward="swish", logit_biases=True, dropout=0.0),
+        replace(MUON, optimizer="adamw"),
+    ),
 }
 
 
 def sequences(number: int) -> Batch:
-    """Eight rows that count up by 1 or by 3, modulo 32: by which, only the context tells."""
+    """Eight rows that count up by 1 or by 3, modulo 32: by which, only the context tells, or the source."""
     generator = torch.Generator().manual_seed(number)
     start = torch.randint(32, (8, 1), generator=generator)
     stride = 1 + 2 * torch.randint(2, (8, 1), generator=generator)
     rows = (start + stride * torch.arange(QWEN3.context + 1)) % 32
-    return Batch(rows[:, :-1], rows[:, 1:])
+    source = torch.cat([stride, start], dim=1)
+    return Batch(rows[:, :-1], rows[:, 1:], source=source, source_documents=torch.ones_like(source))
 
 
 def pictures(number: int) -> Batch:
@@ -83,7 +97,13 @@ def rows_with_gaps(number: int) -> Batch:
     return Batch(rows.scatter(1, places, 32), rows.gather(1, places), segments=segments, places=places, follows=follows)
 
 
-BATCHES = {"next_token": sequences, "images": pictures, "masked": rows_with_gaps, "masked_pairs": rows_with_gaps}
+BATCHES = {
+    "next_token": sequences,
+    "translation": sequences,
+    "images": pictures,
+    "masked": rows_with_gaps,
+    "masked_pairs": rows_with_gaps,
+}
 
 
 def curve(folder: Path, tokenizer_file: Path, case: str) -> list[float]:

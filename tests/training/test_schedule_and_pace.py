@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homespun.training.pace import STEPS_TO_JUDGE_BY, FixedPace, TimedPace
-from homespun.training.schedule import SCHEDULES, first_decay_step, trapezoid
+from homespun.training.schedule import SCHEDULES, WITHOUT_TOTAL, first_decay_step, trapezoid
 from homespun.training.settings import TrainingConfig
 
 CONFIGS = st.builds(
@@ -38,6 +38,10 @@ def test_the_shape_of_a_usual_run(schedule: str) -> None:
     assert rates[49] == pytest.approx(0.5)
     assert rates[98] == pytest.approx(0.99)
     assert max(rates) == pytest.approx(1.0, abs=1e-4)
+    if schedule == "noam":  # as the authors write it, for a model of width 512
+        paper = [512**-0.5 * min((step + 1) ** -0.5, (step + 1) * 100**-1.5) for step in range(1000)]
+        assert rates == pytest.approx([rate / (512 * 100) ** -0.5 for rate in paper])
+        return
     assert rates[-1] == pytest.approx(0.02)
     if schedule == "trapezoid":
         assert rates[99:600] == [1.0] * 501
@@ -49,8 +53,10 @@ def test_the_shape_of_a_usual_run(schedule: str) -> None:
 @settings(deadline=None, max_examples=200)
 @given(config=CONFIGS, total=st.integers(1, 600), other=st.integers(1, 600))
 def test_before_the_fall_the_total_does_not_matter(config: TrainingConfig, total: int, other: int) -> None:
-    for step in range(min(first_decay_step(total, config), first_decay_step(other, config))):
-        assert trapezoid(step, total, config) == trapezoid(step, other, config)
+    for name in WITHOUT_TOTAL:
+        share = SCHEDULES[name]
+        for step in range(min(first_decay_step(total, config), first_decay_step(other, config))):
+            assert share(step, total, config) == share(step, other, config)
 
 
 def test_without_a_fall_the_rate_stays() -> None:

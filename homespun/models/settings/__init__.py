@@ -10,6 +10,7 @@ from homespun.common.errors import UsageError
 from homespun.models.settings.base import ModelConfig, TextModelConfig, literals
 from homespun.models.settings.bert import BERTConfig
 from homespun.models.settings.decoder import GPTConfig
+from homespun.models.settings.encoder_decoder import EncoderDecoderConfig
 from homespun.models.settings.recurrent import LSTMConfig, RWKVConfig
 from homespun.models.settings.vit import ViTConfig
 
@@ -19,6 +20,7 @@ SETTINGS: dict[str, type[ModelConfig]] = {
     "bert": BERTConfig,
     "rwkv": RWKVConfig,
     "vit": ViTConfig,
+    "encoder_decoder": EncoderDecoderConfig,
 }
 DEFAULT_ARCHITECTURE = "gpt"
 
@@ -26,6 +28,7 @@ __all__ = [
     "DEFAULT_ARCHITECTURE",
     "SETTINGS",
     "BERTConfig",
+    "EncoderDecoderConfig",
     "GPTConfig",
     "LSTMConfig",
     "ModelConfig",

@@ -16,7 +16,8 @@ class ModelConfig:
     told from those before it; only then do bits per byte of it mean something.
     ``shorter_rows``: what to change where a row takes too much memory, in words. ``kernels``: those of attention or
     recurrence that may be the fastest on some processor, first the one to keep where they are alike. ``stepwise``:
-    those of them that go position by position, so that a compiler would unroll them.
+    those of them that go position by position, so that a compiler would unroll them. ``one_shape``: all batches of a
+    training have the same shape, so that a compiled step fits them all.
     """
 
     task: ClassVar[str]
@@ -26,6 +27,7 @@ class ModelConfig:
     shorter_rows: ClassVar[str]
     kernels: ClassVar[tuple[str, ...]] = ("fused", "explicit")
     stepwise: ClassVar[tuple[str, ...]] = ()
+    one_shape: ClassVar[bool] = True
 
     architecture: str = field(default="", metadata={"help": "which model of the registry"})
     layers: int = field(default=4, metadata={"help": "equal blocks on top of each other"})

@@ -1,0 +1,135 @@
+"""Batches of pairs for translation: source sequences, and target sequences to be predicted from them token by token.
+
+In: shards in which a document is a pair (``homespun.batches.encode_corpus``). Out: batches with
+
+    source            (B, S)  ids of the source, closed by the separator, filled up with 0
+    source_documents  (B, S)  1, and 0 for what fills up
+    inputs            (B, T)  the end-of-text token, then the target, filled up with 0
+    targets           (B, T)  the target, then the end-of-text token, filled up with ``IGNORED``
+
+Pairs in a batch are of about the same length, so that little is filled up. ``PairBatches`` (training): which pairs make
+batch number n is a pure function of the seed and n. The endless row of epochs, each a permutation of all pairs, is cut
+into pools of some batches; a pool is sorted by length, cut into batches, and its batches come in an order of their own.
+
+A pair that does not fit into the context is left out, and counted.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from homespun.batches.batch import IGNORED, Batch
+from homespun.batches.order import key_of, permute
+from homespun.batches.shards import TokenShards
+from homespun.common.errors import DamagedFileError, HomespunError
+
+BATCHES_IN_POOL = 64
+POOLS_KEPT = 4
+ORDERS_OF_POOLS = 1 << 63  # beyond the number of any epoch: the keys of pools are others
+
+
+class Pairs:
+    """The pairs of one split that fit into ``context`` tokens on either side, by number."""
+
+    def __init__(self, shards: TokenShards, context: int, end_of_text: int, separator: int) -> None:
+        self.shards = shards
+        self.end_of_text = end_of_text
+        starts, middles = shards.document_starts(), shards.places_of(separator)
+        ends = np.append(starts[1:], len(shards))
+        if len(middles) != len(starts) or not ((starts < middles) & (middles < ends)).all():
+            raise DamagedFileError(
+                f"{shards.folder} does not hold pairs (each document one separator); delete it and run again"
+            )
+        # The separator closes the source, the end of the text the target: both count.
+        sources, targets = middles - starts, ends - middles
+        fitting = (sources <= context) & (targets <= context)
+        self.left_out = int((~fitting).sum())
+        if not fitting.any():
+            raise HomespunError(
+                f"none of the {len(starts):,} pairs in {shards.folder} fits into {context} tokens: raise model.context"
+            )
+        self.starts, self.ends = starts[fitting], ends[fitting]
+        self.source_lengths, self.target_lengths = sources[fitting], targets[fitting]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def by_length(self, numbers: np.ndarray) -> np.ndarray:
+        """The same pairs by their longer side, the shortest first; equally long ones stay in their order.
+
+        Of Multi30k's captions 92 % of both sides is then text; by target and then source 90 %, by their sum 83 %.
+        """
+        sources, targets = self.source_lengths[numbers], self.target_lengths[numbers]
+        return numbers[np.lexsort((sources + targets, np.maximum(sources, targets)))]
+
+    def source(self, number: int) -> np.ndarray:
+        """Ids of one source, without the separator."""
+        return self.shards.read(int(self.starts[number]) + 1, int(self.source_lengths[number]) - 1)
+
+    def batch(self, numbers: np.ndarray) -> Batch:
+        """These pairs, filled up to the longest of them."""
+        rows = len(numbers)
+        source = np.zeros((rows, self.source_lengths[numbers].max()), np.int64)
+        documents = np.zeros_like(source)
+        inputs = np.zeros((rows, self.target_lengths[numbers].max()), np.int64)
+        targets = np.full_like(inputs, IGNORED)
+        for row, number in enumerate(numbers.tolist()):
+            start, end = int(self.starts[number]), int(self.ends[number])
+            ids = self.shards.read(start, end - start)
+            length = int(self.source_lengths[number])
+            source[row, :length], documents[row, :length] = ids[1 : length + 1], 1
+            target = ids[length + 1 :]
+            inputs[row, 0], inputs[row, 1 : len(target) + 1] = self.end_of_text, target
+            targets[row, : len(target)], targets[row, len(target)] = target, self.end_of_text
+        return Batch(
+            torch.from_numpy(inputs),
+            torch.from_numpy(targets),
+            source=torch.from_numpy(source),
+            source_documents=torch.from_numpy(documents),
+        )
+
+
+class PairBatches:
+    """Random access to training batches: ``batch(n)`` for any n, in constant time."""
+
+    def __init__(self, pairs: Pairs, batch_size: int, seed: int, rank: int = 0, processes: int = 1) -> None:
+        """``batch_size`` B pairs; this process makes every so manyth of them, so that all have rows of like length."""
+        self.pairs = pairs
+        self.batch_size = batch_size
+        self.seed = seed
+        self.rank, self.processes = rank, processes
+        self.windows = len(pairs)
+        # Not more than an epoch, or the same pair would lie beside itself when the pool is sorted.
+        self.batches_in_pool = max(1, min(BATCHES_IN_POOL, len(pairs) // batch_size))
+        self.sorted_pool = lru_cache(POOLS_KEPT)(self.make_pool)
+
+    def make_pool(self, pool: int) -> np.ndarray:
+        """The pairs of a pool, sorted by length."""
+        size = self.batches_in_pool * self.batch_size
+        places = np.arange(pool * size, (pool + 1) * size, dtype=np.int64)
+        epochs, places = places // self.windows, places % self.windows
+        numbers = np.empty_like(places)
+        for epoch in np.unique(epochs):
+            chosen = epochs == epoch
+            numbers[chosen] = permute(places[chosen], self.windows, key_of(self.seed, int(epoch)))
+        return self.pairs.by_length(numbers)
+
+    def numbers(self, number: int) -> np.ndarray:
+        """Which pairs make batch ``number`` (from 0), of all processes together."""
+        pool, place = divmod(number, self.batches_in_pool)
+        key = key_of(self.seed, ORDERS_OF_POOLS + pool)
+        first = int(permute(np.array([place]), self.batches_in_pool, key)[0]) * self.batch_size
+        return self.sorted_pool(pool)[first : first + self.batch_size]
+
+    def batch(self, number: int) -> Batch:
+        """Batch ``number`` (from 0), or this process's rows of it."""
+        return self.pairs.batch(self.numbers(number)[self.rank :: self.processes])
+
+
+def every_pair(pairs: Pairs, rows: int) -> Iterator[Batch]:
+    """All pairs once, ``rows`` at a time, the shortest first."""
+    order = pairs.by_length(np.arange(len(pairs)))
+    for begin in range(0, len(order), rows):
+        yield pairs.batch(order[begin : begin + rows])

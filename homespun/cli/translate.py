@@ -1,0 +1,68 @@
+"""``homespun translate RUN "TEXT"…``: into the language that the run was trained for, one line for each text."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from homespun.cli.terminal import choose_reporter
+from homespun.common.errors import UsageError
+from homespun.common.files import explain_os_error
+from homespun.inference.settings import BeamConfig
+
+
+def translate(
+    run: Annotated[Path, Parameter(help="a run folder of a model that was trained on pairs of texts")],
+    /,
+    *texts: Annotated[str, Parameter(help="what to translate")],
+    file: Annotated[
+        Path | None,
+        Parameter(help="translate each line of this file; - is standard input", allow_leading_hyphen=True),
+    ] = None,
+    device: Annotated[str, Parameter(help="cpu, cuda …; auto: a GPU where there is one")] = "auto",
+    json_output: Annotated[bool, Parameter(name="--json", negative=(), help="one JSON object at the end")] = False,
+    beam: Annotated[BeamConfig, Parameter(name="*")] = BeamConfig(),
+) -> None:
+    """Translate texts with a model that was trained on pairs.
+
+    homespun translate runs/german "A man is sleeping."
+    """
+    lines = lines_to_translate(texts, file)
+    from homespun.inference.load import load_for_inference
+    from homespun.inference.translate import Translator
+    from homespun.inference.uses import TRANSLATE, check_use
+    from homespun.training.device import choose_device
+
+    reporter = choose_reporter()
+    model, tokenizer = load_for_inference(run, reporter.warn, choose_device(device))
+    check_use(model.config, TRANSLATE, run)
+    found = Translator(model, tokenizer).translate(lines, beam)
+    if json_output:
+        print(json.dumps({"translations": [asdict(one) for one in found]}, indent=1, ensure_ascii=False))
+    else:
+        print("\n".join(" ".join(one.text.splitlines()) for one in found))
+    if cut := [number for number, one in enumerate(found, 1) if not one.complete]:
+        more = f" and {len(cut) - 1:,} more" if len(cut) > 1 else ""
+        reporter.warn(f"text {cut[0]:,}{more}: longer than the {model.config.context} tokens of the model, cut off")
+
+
+def lines_to_translate(texts: tuple[str, ...], file: Path | None) -> list[str]:
+    """The texts on the command line, or the lines of a file or of standard input."""
+    if bool(texts) == (file is not None):
+        raise UsageError("give texts to translate, or a file of lines with --file (- is standard input)")
+    if file is None:
+        return list(texts)
+    try:
+        return lines_of(sys.stdin.read() if file == Path("-") else file.read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(str(explain_os_error(error, "cannot read"))) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is not UTF-8 ({error})") from error
+
+
+def lines_of(text: str) -> list[str]:
+    """Lines as every program counts them: by line feeds alone."""
+    return text.removesuffix("\n").split("\n")
