@@ -14,8 +14,8 @@ from homespun.batches.batch import IGNORED
 from homespun.training import cross_entropy as module
 from homespun.training.cross_entropy import read_out_cross_entropy
 
-Inputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-Results = tuple[torch.Tensor, ...]
+Inputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # hidden, weight, targets
+Results = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def inputs_of(rows: int, width: int, vocabulary: int, ignored: float, seed: int, size: float = 1.0) -> Inputs:
@@ -28,31 +28,21 @@ def inputs_of(rows: int, width: int, vocabulary: int, ignored: float, seed: int,
     return hidden.requires_grad_(), weight.requires_grad_(), targets
 
 
-def bias_of(inputs: Inputs) -> torch.Tensor:
-    """One for these inputs."""
-    return torch.linspace(-2, 3, len(inputs[1])).requires_grad_()
-
-
-def on_all_logits(inputs: Inputs, softcap: float, upstream: float, bias: torch.Tensor | None = None) -> Results:
-    """The definition: value, gradient of ``hidden``, gradient of ``weight``, and that of a ``bias``."""
+def on_all_logits(inputs: Inputs, softcap: float, upstream: float) -> Results:
+    """The definition: value, gradient of ``hidden``, gradient of ``weight``."""
     hidden, weight, targets = inputs
-    logits = (hidden @ weight.T).float() + (0.0 if bias is None else bias)
+    logits = (hidden @ weight.T).float()
     if softcap:
         logits = softcap * torch.tanh(logits / softcap)
     total = cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
-    return total.detach(), *gradients(total * upstream, hidden, weight, bias)
+    return total.detach(), *torch.autograd.grad(total * upstream, (hidden, weight))
 
 
-def ours(inputs: Inputs, softcap: float, upstream: float, rows: int, bias: torch.Tensor | None = None) -> Results:
+def ours(inputs: Inputs, softcap: float, upstream: float, rows: int) -> Results:
     """The same, ``rows`` rows at a time."""
     hidden, weight, targets = inputs
-    total = read_out_cross_entropy(hidden, weight, targets, softcap, rows * len(weight), bias)
-    return total.detach(), *gradients(total * upstream, hidden, weight, bias)
-
-
-def gradients(total: torch.Tensor, *leaves: torch.Tensor | None) -> Results:
-    """Of those that there are."""
-    return torch.autograd.grad(total, [leaf for leaf in leaves if leaf is not None])
+    total = read_out_cross_entropy(hidden, weight, targets, softcap, rows * len(weight))
+    return total.detach(), *torch.autograd.grad(total * upstream, (hidden, weight))
 
 
 @settings(deadline=None, max_examples=60)
@@ -66,17 +56,15 @@ def gradients(total: torch.Tensor, *leaves: torch.Tensor | None) -> Results:
     upstream=st.sampled_from([1.0, 0.125, -3.0, 0.0]),
     piece=st.integers(1, 30),
     seed=st.integers(0, 1000),
-    with_bias=st.booleans(),
 )
 def test_value_and_gradients_are_pytorchs(
     rows: int, width: int, vocabulary: int, ignored: float, softcap: float, size: float, upstream: float, piece: int,
-    seed: int, with_bias: bool,
+    seed: int,
 ) -> None:  # fmt: skip
     inputs = inputs_of(rows, width, vocabulary, ignored, seed, size)
-    bias = bias_of(inputs) if with_bias else None
-    expected, found = on_all_logits(inputs, softcap, upstream, bias), ours(inputs, softcap, upstream, piece, bias)
+    expected, found = on_all_logits(inputs, softcap, upstream), ours(inputs, softcap, upstream, piece)
     assert found[0].dtype == torch.float32 and found[0].dim() == 0
-    for name, one, other in zip(("value", "hidden", "weight", "bias")[: len(expected)], found, expected, strict=True):
+    for name, one, other in zip(("value", "hidden", "weight"), found, expected, strict=True):
         atol = 1e-5 * max(1.0, float(other.abs().max()))
         torch.testing.assert_close(one, other, rtol=1e-4, atol=atol, msg=lambda text, name=name: f"{name}: {text}")
 
@@ -119,12 +107,11 @@ def test_all_ignored_is_nothing() -> None:
 def test_under_autocast_it_differs_by_no_more_than_bf16_rounds(softcap: float) -> None:
     """Both against fp32: pieces must not round worse than PyTorch's own gradient does."""
     inputs = inputs_of(200, 32, 97, 0.2, 5)
-    bias = bias_of(inputs)
-    exact = on_all_logits(inputs, softcap, 0.5, bias)
+    exact = on_all_logits(inputs, softcap, 0.5)
     with torch.autocast("cpu", torch.bfloat16):
-        plain, found = on_all_logits(inputs, softcap, 0.5, bias), ours(inputs, softcap, 0.5, 16, bias)
-    assert [one.dtype for one in found] == [torch.float32] * 4
-    for name, one, other, true in zip(("value", "hidden", "weight", "bias"), found, plain, exact, strict=True):
+        plain, found = on_all_logits(inputs, softcap, 0.5), ours(inputs, softcap, 0.5, 16)
+    assert [one.dtype for one in found] == [torch.float32] * 3
+    for name, one, other, true in zip(("value", "hidden", "weight"), found, plain, exact, strict=True):
         error, usual = (float((result - true).norm() / true.norm()) for result in (one, other))
         assert 0 < error < max(2 * usual, 1e-3), (name, error, usual)
         assert error < 0.01, name
