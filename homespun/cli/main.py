@@ -42,6 +42,7 @@ app.command("homespun.cli.estimate:estimate", name="estimate", help="Time, price
 app.command("homespun.cli.rate:rate", name="rate", help="Find a learning rate for a run's model and text.")
 app.command("homespun.cli.corpus:corpus", name="corpus", help="Read sources into clean, split documents.")
 app.command("homespun.cli.tokenizer:app", name="tokenizer", help="Learn a vocabulary; text to ids and back.")
+app.command("homespun.cli.vectors:app", name="vectors", help="Learn word vectors (Word2Vec), ask and draw them.")
 app.command("homespun.cli.config:app", name="config", help="Show the configuration and where each value comes from.")
 
 
