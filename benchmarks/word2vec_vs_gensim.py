@@ -3,15 +3,15 @@
     python benchmarks/word2vec_vs_gensim.py [--data DIR] [--seeds 1 2 3] [--epochs 20] [--json]
 
 ``DIR`` (or HOMESPUN_DATA) holds the texts of ``tokenizer_peers/texts.py`` under "english", and ``word-eval/`` with
-questions-words.txt, wordsim353.tsv and simlex999.txt. gensim must be importable (``pip install --target DIR gensim`` and
-``PYTHONPATH=DIR`` do).
+questions-words.txt, wordsim353.tsv and simlex999.txt. gensim must be importable (``pip install --target DIR gensim``
+and ``PYTHONPATH=DIR`` do).
 
-Every training is a process of its own, and the contenders take turns, seed by seed. All get one file of words, a passage
-a line, and the same settings and threads. gensim runs in two ways: with a list of sentences, and with ``corpus_file``,
-which is its faster one. ``count`` is the way from words to the vocabulary, ``train`` from there to vectors; words per
-second are those of the text, all epochs, by ``train``. Our kernel is compiled before (some seconds, once in the life of
-an installation). Scores: share of right analogies, and Spearman's rank correlation with people's judgements; medians
-and ranges over the seeds. The exit code is 1 if we take longer than gensim's faster way.
+Every training is a process of its own, and the contenders take turns, seed by seed. All get one file of words, a
+passage a line, and the same settings and threads. gensim runs in two ways: with a list of sentences, and with
+``corpus_file``, which is its faster one. ``count`` is the way from words to the vocabulary, ``train`` from there to
+vectors; words per second are those of the text, all epochs, by ``train``. Our kernel is compiled before (some seconds,
+once in the life of an installation). Scores: share of right analogies, and Spearman's rank correlation with people's
+judgements; medians and ranges over the seeds. The exit code is 1 if we take longer than gensim's faster way.
 """
 
 import argparse

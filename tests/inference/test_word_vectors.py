@@ -1,4 +1,4 @@
-"""Asking word vectors: neighbours and analogies as by hand, measures as gensim and SciPy have them, a true projection."""
+"""Asking word vectors: neighbours and analogies as by hand, measures as gensim and SciPy have them, a projection."""
 
 import gzip
 import math

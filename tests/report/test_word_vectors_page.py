@@ -18,7 +18,7 @@ HOSTILE = "</svg><script>alert(1)</script>\"'&\x00\u202e"
 
 
 def some_vectors(number: int = 80) -> WordVectors:
-    words = tuple(f"word{place}" for place in range(number - 2)) + (HOSTILE, "ভাষা")
+    words = (*(f"word{place}" for place in range(number - 2)), HOSTILE, "ভাষা")
     chance = np.random.default_rng(1)
     return WordVectors(words, chance.standard_normal((number, 6), np.float32), np.arange(number, 0, -1))
 

@@ -1,4 +1,4 @@
-"""Learning word vectors: the kernel has the oracle's vectors, one thread is exact, threads share, words find each other."""
+"""Learning word vectors: the kernel has the oracle's vectors, one thread is exact, alike words meet."""
 
 from collections.abc import Iterator
 from pathlib import Path
