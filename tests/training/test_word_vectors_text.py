@@ -47,12 +47,14 @@ def test_case_is_kept_if_asked() -> None:
     assert find_words("İSTANBUL Å") == ["i\u0307stanbul", "å"]
 
 
-@given(st.text() | st.text("aZ9é\u0301ক্‍ा '-_\n\u200c👩"))
+# Assigned in the Unicode of every Python that runs us: later versions do not change what these characters are.
+old_characters = st.characters(exclude_categories=["Cn", "Cs"])
+
+
+@given(st.text(old_characters) | st.text("aZ9é\u0301ক্\u200dা '-_\n\u200c👩"))
 @settings(deadline=None)
 def test_words_as_the_regex_library_finds_them(text: str) -> None:
-    # The regex library knows another Unicode version: characters that are assigned in neither or both agree.
-    if all(regex.match(r"[\p{ASCII}\p{L}\p{M}\p{N}\p{P}\p{S}\p{Z}\u200c\u200d]", letter) for letter in text.lower()):
-        assert find_words(text) == regex.findall(WORD_EXPRESSION, text.lower())
+    assert find_words(text) == regex.findall(WORD_EXPRESSION, text.lower())
 
 
 # Passages.

@@ -7,6 +7,7 @@ for the rest of a row each time.
 
 from llvmlite import ir
 from numba import types
+from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic, models, register_model
 
 from homespun.training.word_vectors.tables import LANES
@@ -82,8 +83,8 @@ def add_product(typing_context, left, right, rest):
     """left * right + rest, in one instruction where the processor has it."""
 
     def emit(context, builder, signature, values):
-        function = builder.module.declare_intrinsic("llvm.fmuladd", [VECTOR])
-        return builder.call(function, values)
+        kind = ir.FunctionType(VECTOR, [VECTOR, VECTOR, VECTOR])
+        return builder.call(get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{LANES}f32"), values)
 
     return LANES_TYPE(LANES_TYPE, LANES_TYPE, LANES_TYPE), emit
 
