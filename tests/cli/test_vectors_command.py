@@ -27,8 +27,8 @@ def complaint(arguments: list[str | Path], capsys: pytest.CaptureFixture[str], c
     capsys.readouterr()
     assert run(list(map(str, arguments))) == code
     lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1
-    return lines[0]
+    assert [line for line in lines if line.startswith("homespun: ")] == lines[-1:]
+    return lines[-1]
 
 
 def test_training_says_what_it_did(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,7 @@ def batch(*windows: Window) -> Windows:
 
     def filled(rows: list[list[int]]) -> torch.Tensor:
         longest = max(map(len, rows))
-        return torch.tensor([row + [FILLING] * (longest - len(row)) for row in rows]).view(len(rows), longest)
+        return torch.tensor([row + [FILLING] * (longest - len(row)) for row in rows], dtype=torch.int64)
 
     return Windows(
         torch.tensor([window.centre for window in windows]),
