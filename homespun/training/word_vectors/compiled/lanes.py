@@ -5,6 +5,9 @@ plain loops into such instructions by itself, but only where it can prove that t
 for the rest of a row each time.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from llvmlite import ir
 from numba import types
 from numba.core.cgutils import get_or_insert_function
@@ -32,102 +35,76 @@ LANES_TYPE = Lanes()
 class LanesModel(models.PrimitiveModel):
     """How numba holds it: as LLVM's vector."""
 
-    def __init__(self, manager, kind):
+    def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, VECTOR)
 
 
-def at(builder, address, kind):
+def instruction(emit: Callable[..., Any], returns: Any, *takes: Any) -> Any:
+    """Make a function for kernels of ``emit(builder, *values)``, by numba's types of what it returns and takes."""
+    signature = returns(*takes)
+
+    def code(context, builder, _signature, values):
+        result = emit(builder, *values)
+        return context.get_dummy_value() if returns is types.void else result
+
+    # numba reads the number of parameters from the function itself.
+    of_arity = (
+        lambda _0: (signature, code),
+        lambda _0, _1: (signature, code),
+        lambda _0, _1, _2: (signature, code),
+        lambda _0, _1, _2, _3: (signature, code),
+    )
+    return intrinsic(of_arity[len(takes)])
+
+
+def at(builder: Any, address: Any, kind: Any) -> Any:
     """Return ``address`` as a pointer."""
     return builder.inttoptr(address, kind.as_pointer())
 
 
-@intrinsic
-def load_lanes(typing_context, address):
-    def emit(context, builder, signature, values):
-        return builder.load(at(builder, values[0], VECTOR), align=4)
-
-    return LANES_TYPE(types.int64), emit
+def emit_spread(builder: Any, value: Any) -> Any:
+    first = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), value, ir.Constant(INDEX, 0))
+    places = ir.Constant(ir.VectorType(INDEX, LANES), [0] * LANES)
+    return builder.shuffle_vector(first, ir.Constant(VECTOR, ir.Undefined), places)
 
 
-@intrinsic
-def store_lanes(typing_context, address, lanes):
-    def emit(context, builder, signature, values):
-        builder.store(values[1], at(builder, values[0], VECTOR), align=4)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, LANES_TYPE), emit
+def emit_add_product(builder: Any, left: Any, right: Any, rest: Any) -> Any:
+    kind = ir.FunctionType(VECTOR, [VECTOR, VECTOR, VECTOR])
+    return builder.call(get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{LANES}f32"), [left, right, rest])
 
 
-@intrinsic
-def zeros(typing_context):
-    def emit(context, builder, signature, values):
-        return ir.Constant(VECTOR, [0.0] * LANES)
-
-    return LANES_TYPE(), emit
-
-
-@intrinsic
-def spread(typing_context, value):
-    """All lanes are ``value`` (float32)."""
-
-    def emit(context, builder, signature, values):
-        first = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), values[0], ir.Constant(INDEX, 0))
-        places = ir.Constant(ir.VectorType(INDEX, LANES), [0] * LANES)
-        return builder.shuffle_vector(first, ir.Constant(VECTOR, ir.Undefined), places)
-
-    return LANES_TYPE(types.float32), emit
+def emit_total(builder: Any, vector: Any) -> Any:
+    width = LANES
+    while width > 1:
+        width //= 2
+        kind = ir.VectorType(INDEX, width)
+        halves = [
+            builder.shuffle_vector(vector, vector, ir.Constant(kind, list(range(start, start + width))))
+            for start in (0, width)
+        ]
+        vector = builder.fadd(*halves)
+    return builder.extract_element(vector, ir.Constant(INDEX, 0))
 
 
-@intrinsic
-def add_product(typing_context, left, right, rest):
-    """left * right + rest, in one instruction where the processor has it."""
-
-    def emit(context, builder, signature, values):
-        kind = ir.FunctionType(VECTOR, [VECTOR, VECTOR, VECTOR])
-        return builder.call(get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{LANES}f32"), values)
-
-    return LANES_TYPE(LANES_TYPE, LANES_TYPE, LANES_TYPE), emit
-
-
-@intrinsic
-def add(typing_context, left, right):
-    def emit(context, builder, signature, values):
-        return builder.fadd(values[0], values[1])
-
-    return LANES_TYPE(LANES_TYPE, LANES_TYPE), emit
-
-
-@intrinsic
-def total(typing_context, lanes):
-    """The sum of all lanes (float32): halves are added to halves."""
-
-    def emit(context, builder, signature, values):
-        vector, width = values[0], LANES
-        while width > 1:
-            width //= 2
-            kind = ir.VectorType(INDEX, width)
-            halves = [
-                builder.shuffle_vector(vector, vector, ir.Constant(kind, list(range(start, start + width))))
-                for start in (0, width)
-            ]
-            vector = builder.fadd(*halves)
-        return builder.extract_element(vector, ir.Constant(INDEX, 0))
-
-    return types.float32(LANES_TYPE), emit
-
-
-@intrinsic
-def load_float(typing_context, address):
-    def emit(context, builder, signature, values):
-        return builder.load(at(builder, values[0], FLOAT), align=4)
-
-    return types.float32(types.int64), emit
-
-
-@intrinsic
-def store_float(typing_context, address, value):
-    def emit(context, builder, signature, values):
-        builder.store(values[1], at(builder, values[0], FLOAT), align=4)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.float32), emit
+load_lanes = instruction(
+    lambda builder, address: builder.load(at(builder, address, VECTOR), align=4), LANES_TYPE, types.int64
+)
+store_lanes = instruction(
+    lambda builder, address, lanes: builder.store(lanes, at(builder, address, VECTOR), align=4),
+    types.void, types.int64, LANES_TYPE,
+)  # fmt: skip
+load_float = instruction(
+    lambda builder, address: builder.load(at(builder, address, FLOAT), align=4), types.float32, types.int64
+)
+store_float = instruction(
+    lambda builder, address, value: builder.store(value, at(builder, address, FLOAT), align=4),
+    types.void, types.int64, types.float32,
+)  # fmt: skip
+zeros = instruction(lambda _: ir.Constant(VECTOR, [0.0] * LANES), LANES_TYPE)
+# All lanes are one value.
+spread = instruction(emit_spread, LANES_TYPE, types.float32)
+# left * right + rest, in one instruction where the processor has it.
+add_product = instruction(emit_add_product, LANES_TYPE, LANES_TYPE, LANES_TYPE, LANES_TYPE)
+add = instruction(lambda builder, left, right: builder.fadd(left, right), LANES_TYPE, LANES_TYPE, LANES_TYPE)
+# The sum of all lanes: halves are added to halves.
+total = instruction(emit_total, types.float32, LANES_TYPE)
