@@ -71,11 +71,12 @@ def test_a_folder_remembers_counts_and_settings(tmp_path: Path) -> None:
         save_word_vectors(expected, tmp_path / "v")
 
 
-def test_words_are_found_in_the_case_of_the_vectors() -> None:
+def test_words_are_found_as_spelled_or_in_lower_case() -> None:
     found = some_vectors()
     assert found.find("KING") == 0 and found.find("prince") is None
-    kept = WordVectors(("King",), np.ones((1, 2), np.float32))
+    kept = WordVectors(("King", "the", "The"), np.ones((3, 2), np.float32))
     assert kept.find("king") is None and kept.find("King") == 0
+    assert (kept.find("the"), kept.find("The"), kept.find("THE")) == (1, 2, 1)
     with pytest.raises(UsageError, match=r"'Quen' is not among the 4 words; did you mean queen\?"):
         found.must_find("Quen")
     with pytest.raises(UsageError, match="no known word is spelled like it"):

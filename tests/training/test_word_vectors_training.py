@@ -9,9 +9,9 @@ import pytest
 from homespun.common.errors import HomespunError
 from homespun.tokenizer.compiled.machine_code import NoMachineCode, code_path, load_kernel, source_hash
 from homespun.training.word_vectors import train as train_file
-from homespun.training.word_vectors.compiled import fields
 from homespun.training.word_vectors.compiled import learner as learner_file
-from homespun.training.word_vectors.compiled.learner import KERNELS, MODULE, CompiledLearner, sigmoid_table
+from homespun.training.word_vectors.compiled.learner import KERNELS, MODULE, CompiledLearner
+from homespun.training.word_vectors.compiled.sigmoid import LIMIT, fraction_of_tanh
 from homespun.training.word_vectors.passages import Passages, WordCounter
 from homespun.training.word_vectors.plain import PlainLearner
 from homespun.training.word_vectors.sampling import draw_table, keep_thresholds
@@ -156,14 +156,14 @@ def test_the_kernel_survives_what_is_no_number(text: Text) -> None:
     assert np.isnan(all_parts[1].vectors).any()
 
 
-def test_the_sigmoid_is_looked_up_finely() -> None:
-    table = sigmoid_table()
-    values = np.linspace(-fields.SIGMOID_LIMIT, fields.SIGMOID_LIMIT, 100_001)[:-1]
-    places = (values + fields.SIGMOID_LIMIT) * fields.SIGMOID_STEPS
-    index = places.astype(int)
-    found = table[index] + (table[index + 1] - table[index]) * (places - index)
-    assert np.abs(found - 1 / (1 + np.exp(-values))).max() < 4e-6
-    assert len(table) == 2 * fields.SIGMOID_LIMIT * fields.SIGMOID_STEPS + 2
+def test_the_sigmoid_is_fine_enough() -> None:
+    numerator, denominator = fraction_of_tanh()
+    values = np.linspace(-40, 40, 100_001, dtype=np.float32)
+    half = np.clip(values / 2, -np.float32(LIMIT), np.float32(LIMIT))
+    tanh = half * np.polyval(numerator, half * half) / np.polyval(denominator, half * half)
+    assert tanh.dtype == np.float32
+    exact = 1 / (1 + np.exp(-values.astype(np.float64)))
+    assert np.abs(0.5 + 0.5 * tanh - exact).max() < 3e-6
 
 
 def test_small_texts_do_not_wait_for_a_compiler(text: Text, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,7 @@ class NoMachineCode(Exception):
 def add_kernel(name: str, module: str, function: str, arguments: int) -> None:
     """Make a kernel of another room known, by the full name of its module and how many int64 it takes.
 
-    The sources beside that module, too, decide which machine code is the right one.
+    The sources beside that module and in the folder above, too, decide which machine code is the right one.
     """
     KERNELS[name] = (module, function, arguments)
 
@@ -120,12 +120,13 @@ def code_path(name: str) -> Path:
 
 @cache
 def source_hash(module: str) -> str:
-    """Return a hash of the sources beside a module, which is not imported for it."""
+    """Return a hash of the sources beside a module and in the folder above, none of which is imported for it."""
     found = importlib.util.find_spec(module)
     if found is None or found.origin is None:
         raise NoMachineCode(f"the source of {module} is missing; install homespun again")
     digest = hashlib.sha256()
-    for path in sorted(Path(found.origin).parent.glob("[!_]*.py")):
+    folder = Path(found.origin).parent
+    for path in [*sorted(folder.glob("[!_]*.py")), *sorted(folder.parent.glob("[!_]*.py"))]:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

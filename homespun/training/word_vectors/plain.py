@@ -34,12 +34,11 @@ def windows_of(passage: Array, keep: Array, draw: Array, reach: int, negatives: 
     near words count more often than far ones.
     """
     kept = [int(word) for word in passage if draws.draw() < keep[word]]
-    for place, centre in enumerate(kept):
+    for place, centre in enumerate(kept if len(kept) > 1 else []):
         distance = 1 + draws.below(reach)
         contexts = kept[max(0, place - distance) : place] + kept[place + 1 : place + 1 + distance]
-        if contexts:
-            drawn = [draw_word(draw, draws) for _ in range(negatives)]
-            yield Window(centre, contexts, [word for word in drawn if word != centre])
+        drawn = [draw_word(draw, draws) for _ in range(negatives)]
+        yield Window(centre, contexts, [word for word in drawn if word != centre])
 
 
 def guess_and_learn(rows: Array, outputs: Array, targets: list[int], rate: float) -> Array:

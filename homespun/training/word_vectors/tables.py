@@ -36,11 +36,16 @@ class Tables:
 
 def make_tables(words: int, dimensions: int, seed: int) -> Tables:
     """Tables as in the published program: vectors small and random, outputs zero, so that guesses begin at one half."""
-    padded = -(-dimensions // LANES) * LANES
+    padded = rounded_up(dimensions)
     tables = Tables(aligned_zeros((words, padded)), aligned_zeros((words, padded)), dimensions)
     chance = np.random.default_rng(seed)
     tables.learned[:] = (chance.random((words, dimensions), np.float32) - np.float32(0.5)) / np.float32(dimensions)
     return tables
+
+
+def rounded_up(floats: int) -> int:
+    """As many floats, or a few more, as fill whole lanes."""
+    return -(-floats // LANES) * LANES
 
 
 def aligned_zeros(shape: tuple[int, int]) -> Array:

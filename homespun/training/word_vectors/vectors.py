@@ -35,18 +35,15 @@ class WordVectors:
         return {word: place for place, word in enumerate(self.words)}
 
     def find(self, word: str) -> int | None:
-        """Where a word stands, in the case that the vectors have; None if it is not there."""
-        return self.ids.get(self.spelled(word))
-
-    def spelled(self, word: str) -> str:
-        """A word as the vectors would have it."""
-        return word.lower() if self.config and not self.config.keep_case else word
+        """Where a word stands, as it is spelled or else in lower case; None if it is not there."""
+        place = self.ids.get(word)
+        return self.ids.get(word.lower()) if place is None else place
 
     def must_find(self, word: str) -> int:
         """Where a word stands; ``UsageError`` with near spellings if it is not there."""
         place = self.find(word)
         if place is None:
-            near = difflib.get_close_matches(self.spelled(word), self.words[:MOST_COMPARED], NEAR_SPELLINGS)
+            near = difflib.get_close_matches(word.lower(), self.words[:MOST_COMPARED], NEAR_SPELLINGS)
             hint = f"did you mean {' or '.join(near)}?" if near else "no known word is spelled like it"
             raise UsageError(f"{word!r} is not among the {len(self.words):,} words; {hint}")
         return place

@@ -11,13 +11,9 @@ IDS, ENDS, FIRST, END = range(3, 7)
 KEEP, DRAW, WORDS = range(7, 10)
 # Numbers: how far a window reaches, how many random words, the state of the random numbers.
 REACH, NEGATIVES, STATE = range(10, 13)
-# The rate (one float32), and the table of the sigmoid.
-RATE, SIGMOID = range(13, 15)
+# The rate (one float32).
+RATE = 13
 # Memory of one thread: the ids of a passage that stay (int32); addresses of the rows around and of the targets (int64);
-# errors (float32, rows times targets); how the rows should move; the mean of the rows.
-KEPT, CONTEXTS, TARGETS, ERRORS, MOVES, MEAN = range(15, 21)
-FIELDS = 21
-
-# The sigmoid is looked up between -LIMIT and LIMIT, and in between two places taken as straight: 3e-6 off at most.
-SIGMOID_LIMIT = 16
-SIGMOID_STEPS = 64  # for each unit
+# guesses and errors (float32, rows times targets); how the rows should move; the mean of the rows; copies of both.
+KEPT, CONTEXTS, TARGETS, ERRORS, MOVES, MEAN, ROW_COPIES, TARGET_COPIES, NEXT_TARGETS = range(14, 23)
+FIELDS = 23

@@ -5,7 +5,7 @@ In: a workspace (``fields``). Out: changed tables, and the state of the random n
 
 import numpy as np
 
-from homespun.tokenizer.compiled.intrinsics import called, inlined, load_32, load_64, store_64
+from homespun.tokenizer.compiled.intrinsics import called, inlined, load_32, load_64, prefetch, store_64
 from homespun.tokenizer.compiled.walk import get, put
 from homespun.training.word_vectors.compiled.draws import below, draw_word, keep_words, next_state
 from homespun.training.word_vectors.compiled.fields import (
@@ -13,7 +13,6 @@ from homespun.training.word_vectors.compiled.fields import (
     DRAW,
     END,
     ENDS,
-    ERRORS,
     FIRST,
     IDS,
     KEEP,
@@ -21,11 +20,10 @@ from homespun.training.word_vectors.compiled.fields import (
     MEAN,
     MOVES,
     NEGATIVES,
+    NEXT_TARGETS,
     OUTPUTS,
-    RATE,
     REACH,
     ROW_BYTES,
-    SIGMOID,
     STATE,
     TARGETS,
     VECTORS,
@@ -35,7 +33,6 @@ from homespun.training.word_vectors.compiled.lanes import (
     BYTES,
     add,
     add_product,
-    load_float,
     load_lanes,
     spread,
     store_lanes,
@@ -58,16 +55,23 @@ def find_contexts(work, place, reach, kept_count):
     return count
 
 
+@inlined
+def note_target(targets, count, row, size):
+    """Note the address of a row, and begin to bring it near: its window comes after the one being learned."""
+    store_64(targets + 8 * count, row)
+    for place in range(0, size, BYTES):
+        prefetch(row + place)
+
+
 @called
-def draw_targets(work, centre, state):
+def draw_targets(work, targets, centre, state):
     """Note the addresses of the outputs of the centre and of random words; how many they are, and the state."""
-    targets, outputs, size = get(work, TARGETS), get(work, OUTPUTS), get(work, ROW_BYTES)
-    table, words = get(work, DRAW), get(work, WORDS)
-    store_64(targets, outputs + size * centre)
+    outputs, size, table, words = get(work, OUTPUTS), get(work, ROW_BYTES), get(work, DRAW), get(work, WORDS)
+    note_target(targets, 0, outputs + size * centre, size)
     count = 1
     for _ in range(get(work, NEGATIVES)):
         word, state = draw_word(table, words, state)
-        store_64(targets + 8 * count, outputs + size * word)
+        note_target(targets, count, outputs + size * word, size)
         count += word != centre
     return count, state
 
@@ -79,17 +83,15 @@ def move_row(row, move, size):
 
 
 @inlined
-def skip_gram_step(work, count, target_count, rate):
+def skip_gram_step(work, count, targets, target_count):
     contexts, moves, size = get(work, CONTEXTS), get(work, MOVES), get(work, ROW_BYTES)
-    guess_and_learn(
-        contexts, count, get(work, TARGETS), target_count, size, rate, get(work, SIGMOID), get(work, ERRORS), moves
-    )
+    guess_and_learn(work, contexts, count, targets, target_count)
     for row in range(count):
         move_row(load_64(contexts + 8 * row), moves + row * size, size)
 
 
 @inlined
-def bag_of_words_step(work, count, target_count, rate):
+def bag_of_words_step(work, count, targets, target_count):
     contexts, moves, size, mean = get(work, CONTEXTS), get(work, MOVES), get(work, ROW_BYTES), get(work, MEAN)
     share = ONE / np.float32(count)
     for place in range(0, size, BYTES):
@@ -99,7 +101,7 @@ def bag_of_words_step(work, count, target_count, rate):
         # Before the mean itself stands its address, as a list of one row.
         store_lanes(mean + BYTES + place, lanes)
     store_64(mean, mean + BYTES)
-    guess_and_learn(mean, 1, get(work, TARGETS), target_count, size, rate, get(work, SIGMOID), get(work, ERRORS), moves)
+    guess_and_learn(work, mean, 1, targets, target_count)
     for place in range(0, size, BYTES):
         store_lanes(moves + place, add_product(load_lanes(moves + place), spread(share), zeros()))
     for row in range(count):
@@ -112,14 +114,21 @@ def make_kernel(step):
     @called
     def learn_passage(work, start, end, state):
         ids, kept, reach = get(work, IDS), get(work, KEPT), get(work, REACH)
-        rate = load_float(get(work, RATE))
+        targets, next_targets = get(work, TARGETS), get(work, NEXT_TARGETS)
         kept_count, state = keep_words(ids + 4 * start, ids + 4 * end, get(work, KEEP), kept, state)
-        for place in range(kept_count):
-            state = next_state(state)
-            count = find_contexts(work, place, 1 + below(state, reach), kept_count)
-            if count > 0:
-                target_count, state = draw_targets(work, load_32(kept + 4 * place), state)
-                step(work, count, target_count, rate)
+        target_count = distance = 0
+        # What is drawn for a window is fetched from memory while the one before it is learned.
+        for place in range(kept_count + 1 if kept_count > 1 else 0):
+            next_count = next_distance = 0
+            if place < kept_count:
+                state = next_state(state)
+                next_distance = 1 + below(state, reach)
+                next_count, state = draw_targets(work, next_targets, load_32(kept + 4 * place), state)
+            if place > 0:
+                count = find_contexts(work, place - 1, distance, kept_count)
+                step(work, count, targets, target_count)
+            targets, next_targets = next_targets, targets
+            target_count, distance = next_count, next_distance
         return state
 
     def learn(work):

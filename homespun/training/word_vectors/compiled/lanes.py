@@ -86,6 +86,12 @@ def emit_total(builder: Any, vector: Any) -> Any:
     return builder.extract_element(vector, ir.Constant(INDEX, 0))
 
 
+def emit_within(builder: Any, lanes: Any, limit: Any) -> Any:
+    lanes = builder.select(builder.fcmp_ordered("<", lanes, limit), lanes, limit)
+    lowest = builder.fneg(limit)
+    return builder.select(builder.fcmp_ordered(">", lanes, lowest), lanes, lowest)
+
+
 load_lanes = instruction(
     lambda builder, address: builder.load(at(builder, address, VECTOR), align=4), LANES_TYPE, types.int64
 )
@@ -106,5 +112,9 @@ spread = instruction(emit_spread, LANES_TYPE, types.float32)
 # left * right + rest, in one instruction where the processor has it.
 add_product = instruction(emit_add_product, LANES_TYPE, LANES_TYPE, LANES_TYPE, LANES_TYPE)
 add = instruction(lambda builder, left, right: builder.fadd(left, right), LANES_TYPE, LANES_TYPE, LANES_TYPE)
+multiply = instruction(lambda builder, left, right: builder.fmul(left, right), LANES_TYPE, LANES_TYPE, LANES_TYPE)
+divide = instruction(lambda builder, left, right: builder.fdiv(left, right), LANES_TYPE, LANES_TYPE, LANES_TYPE)
+# Each lane between minus and plus the limit; what is no number becomes the limit.
+within = instruction(emit_within, LANES_TYPE, LANES_TYPE, LANES_TYPE)
 # The sum of all lanes: halves are added to halves.
 total = instruction(emit_total, types.float32, LANES_TYPE)

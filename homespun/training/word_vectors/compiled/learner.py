@@ -9,7 +9,7 @@ from homespun.tokenizer.compiled.machine_code import add_kernel, load_kernel
 from homespun.training.word_vectors.compiled import fields
 from homespun.training.word_vectors.passages import LONGEST_PASSAGE, Passages
 from homespun.training.word_vectors.settings import WordVectorConfig
-from homespun.training.word_vectors.tables import LINE_BYTES, Tables, aligned_zeros
+from homespun.training.word_vectors.tables import LINE_BYTES, Tables, aligned_zeros, rounded_up
 from homespun.training.word_vectors.vocabulary import Array
 
 KERNELS = {"skipgram": "word-vectors-skipgram", "cbow": "word-vectors-cbow"}
@@ -19,13 +19,6 @@ add_kernel(KERNELS["skipgram"], MODULE, "learn_skip_gram", 1)
 add_kernel(KERNELS["cbow"], MODULE, "learn_bag_of_words", 1)
 
 
-def sigmoid_table() -> Array:
-    """1 / (1 + exp(-x)) from -LIMIT to LIMIT (float32), and once more at the end, where rounding may look."""
-    steps = np.arange(2 * fields.SIGMOID_LIMIT * fields.SIGMOID_STEPS + 2)
-    values = np.minimum(steps / fields.SIGMOID_STEPS - fields.SIGMOID_LIMIT, fields.SIGMOID_LIMIT)
-    return (1 / (1 + np.exp(-values))).astype(np.float32)
-
-
 class CompiledLearner:
     """Learns chunks of passages, one at a time."""
 
@@ -33,7 +26,7 @@ class CompiledLearner:
         """Take what all chunks share, and memory of this thread's own."""
         self.kernel = load_kernel(KERNELS[config.method])
         row_floats = tables.vectors.shape[1]
-        most_contexts, most_targets = 2 * config.window, 1 + config.negatives
+        most_contexts, most_targets = 2 * config.window, 2 + config.negatives
         self.work = np.zeros(fields.FIELDS, np.int64)
         self.rate = np.zeros(1, np.float32)
         self.arrays = {
@@ -44,12 +37,14 @@ class CompiledLearner:
             fields.KEEP: keep,
             fields.DRAW: draw,
             fields.RATE: self.rate,
-            fields.SIGMOID: sigmoid_table(),
             fields.KEPT: np.zeros(LONGEST_PASSAGE + 1, np.int32),
             fields.CONTEXTS: np.zeros(most_contexts, np.int64),
             fields.TARGETS: np.zeros(most_targets + 1, np.int64),
-            fields.ERRORS: np.zeros(most_contexts * most_targets, np.float32),
+            fields.NEXT_TARGETS: np.zeros(most_targets + 1, np.int64),
+            fields.ERRORS: aligned_zeros((1, rounded_up(most_contexts * most_targets))),
             fields.MOVES: aligned_zeros((most_contexts, row_floats)),
+            fields.ROW_COPIES: aligned_zeros((most_contexts, row_floats)),
+            fields.TARGET_COPIES: aligned_zeros((most_targets, row_floats)),
             fields.MEAN: aligned_zeros((1, LINE_BYTES // 4 + row_floats)),
         }
         for field, array in self.arrays.items():
