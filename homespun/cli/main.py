@@ -48,6 +48,7 @@ app.command(
 app.command("homespun.cli.export:export", name="export", help="A run's model to another program's files, verified.")
 app.command("homespun.cli.corpus:corpus", name="corpus", help="Read sources into clean, split documents.")
 app.command("homespun.cli.tokenizer:app", name="tokenizer", help="Learn a vocabulary; text to ids and back.")
+app.command("homespun.cli.vectors:app", name="vectors", help="Learn word vectors (Word2Vec), ask and draw them.")
 app.command("homespun.cli.config:app", name="config", help="Show the configuration and where each value comes from.")
 
 

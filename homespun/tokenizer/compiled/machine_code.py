@@ -1,6 +1,7 @@
 """Kernels -> machine code, made once and kept.
 
 In: the name of a kernel, such as ``encode-gpt2``. Out: a Python function that runs it, without the interpreter's lock.
+Another room makes its own kernels known with ``add_kernel``.
 
 numba turns the Python of the kernel files into LLVM code, and llvmlite that into machine code of this processor. The
 machine code goes into a file of the cache folder, so that every later process only reads it: 0.1 s, without importing
@@ -12,6 +13,7 @@ to the user are run.
 import ctypes
 import hashlib
 import importlib
+import importlib.util
 import os
 import sys
 import time
@@ -40,6 +42,7 @@ KERNELS = {
     "learn": ("learning_kernel", "learn", 1),
     "move_pairs": ("learning_kernel", "move_pairs", 5),
 }
+PACKAGE = "homespun.tokenizer.compiled"
 # Machine code of another version of homespun may still be in use for so long.
 DAYS_KEPT = 60
 # All that LLVM may call by itself in code that calls nothing.
@@ -48,6 +51,14 @@ LINKED = {"memcpy", "memmove", "memset"}
 
 class NoMachineCode(Exception):
     """There is no numba here, or it does not work; the plain path has to do."""
+
+
+def add_kernel(name: str, module: str, function: str, arguments: int) -> None:
+    """Make a kernel of another room known, by the full name of its module and how many int64 it takes.
+
+    The sources beside that module and in the folder above, too, decide which machine code is the right one.
+    """
+    KERNELS[name] = (module, function, arguments)
 
 
 @cache
@@ -59,7 +70,7 @@ def load_kernel(name: str) -> Kernel:
         engine = make_engine()
     except Exception as error:
         raise NoMachineCode(f"llvmlite does not work here ({type(error).__name__}: {error})") from error
-    path = cache_folder() / f"{name}-{fingerprint()}.o"
+    path = code_path(name)
     code = read_code(path)
     if code is None:
         code = compile_once(name, path)
@@ -74,7 +85,7 @@ def load_kernel(name: str) -> Kernel:
 def is_ready(name: str) -> bool:
     """Tell whether a kernel could be used without compiling."""
     try:
-        return read_code(cache_folder() / f"{name}-{fingerprint()}.o") is not None
+        return read_code(code_path(name)) is not None
     except Exception:
         return False
 
@@ -96,7 +107,28 @@ def callable_at(address: int, arguments: int) -> Kernel:
 
 def find_maker(name: str) -> tuple[str, str, int]:
     """Return the module, the function, and the number of arguments of a kernel."""
-    return KERNELS[name] if name in KERNELS else PATTERN_KERNELS[name.partition("-")[0]]
+    module, function, arguments = KERNELS[name] if name in KERNELS else PATTERN_KERNELS[name.partition("-")[0]]
+    return (module if "." in module else f"{PACKAGE}.{module}"), function, arguments
+
+
+def code_path(name: str) -> Path:
+    """Return where a kernel's machine code is kept; that of another room has a hash of its own sources in the name."""
+    module, _, _ = find_maker(name)
+    own = "" if module.startswith(PACKAGE) else f"{source_hash(module)}-"
+    return cache_folder() / f"{name}-{own}{fingerprint()}.o"
+
+
+@cache
+def source_hash(module: str) -> str:
+    """Return a hash of the sources beside a module and in the folder above, none of which is imported for it."""
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None:
+        raise NoMachineCode(f"the source of {module} is missing; install homespun again")
+    digest = hashlib.sha256()
+    folder = Path(found.origin).parent
+    for path in [*sorted(folder.glob("[!_]*.py")), *sorted(folder.parent.glob("[!_]*.py"))]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def symbol(name: str) -> str:
@@ -213,7 +245,7 @@ def compile_kernel(name: str) -> bytes:
         raise NoMachineCode(f"numba does not work here ({type(error).__name__}: {error})") from error
     announce(name)
     module_name, function_name, arguments = find_maker(name)
-    module = importlib.import_module(f"homespun.tokenizer.compiled.{module_name}")
+    module = importlib.import_module(module_name)
     function = getattr(module, function_name)
     if name not in KERNELS:
         function = function(name.partition("-")[2])

@@ -1,0 +1,1 @@
+"""The parts of ``word2vec_vs_gensim.py``."""
