@@ -30,5 +30,5 @@ def read_sources(
         for document in collector.documents():
             counter.add(find_words(document.text, lower_case=not config.keep_case))
         if not collector.counts.files_read:
-            raise HomespunError(nothing_read(" ".join(sources), collector.counts))
+            raise HomespunError(nothing_read(" ".join(sources), collector))
         return counter.finish(config.minimum_count)
