@@ -26,6 +26,7 @@ from homespun.models.settings import GPTConfig, TextModelConfig, model_settings
 
 ARCHITECTURE_KEY = "general.architecture"
 CONFIG_KEY = "homespun.config"
+HEAD = "output.weight"  # without it the head is the token embedding
 
 ROTARY = {"positions": "rotary", "normalization": "rms", "feedforward": "swiglu"}
 # What no architecture here has. Settings that are neither here nor below are refused unless they have their default.
@@ -193,20 +194,18 @@ def read_config(container: Container, architecture: Architecture, vocabulary_siz
         container, f"{prefix}.attention.head_count_kv", LARGEST_SIZE, default=sizes["heads"]
     )
     sizes["head_width"] = read_head_width(container, architecture, sizes["width"], sizes["heads"])
-    rest: dict[str, Any] = {"norm_epsilon": number_at(container, architecture.epsilon_key)}
+    rest: dict[str, Any] = {
+        "norm_epsilon": number_at(container, architecture.epsilon_key),
+        "tied_embeddings": HEAD not in container.entries,
+    }
     if architecture.is_rotary:
         rest["rotary_base"] = number_at(container, f"{prefix}.rope.freq_base", default=10_000.0)
-    settings: dict[str, Any] = {**sizes, **rest, **architecture.parts, **found_parts(container, architecture)}
+    settings: dict[str, Any] = {**sizes, **rest, **architecture.parts}
     try:
         config = GPTConfig(vocabulary_size=vocabulary_size, **settings)
     except UsageError as error:
         raise damaged(container.path, str(error)) from error
     return stored_config(container, config) or config
-
-
-def found_parts(container: Container, architecture: Architecture) -> dict[str, Any]:
-    """The settings that only the tensors tell."""
-    return {"tied_embeddings": "output.weight" not in container.entries}
 
 
 def read_head_width(container: Container, architecture: Architecture, width: int, heads: int) -> int:
@@ -245,14 +244,11 @@ def check_keys(container: Container, architecture: Architecture) -> None:
     }
     for key, value in container.metadata.items():
         name = key.removeprefix(prefix)
-        if not key.startswith(prefix) or name in read:
-            continue
-        if value.content in HARMLESS.get(name, ()):
-            continue
-        raise HomespunError(
-            f"{container.path}: {key} is {str(value.content)[:40]!r}, which homespun's model does not have; "
-            "it does not read the file"
-        )
+        if key.startswith(prefix) and name not in read and value.content not in HARMLESS.get(name, ()):
+            raise HomespunError(
+                f"{container.path}: {key} is {str(value.content)[:40]!r}, which homespun's model does not have; "
+                "it does not read the file"
+            )
 
 
 def stored_config(container: Container, derived: GPTConfig) -> GPTConfig | None:
