@@ -311,6 +311,7 @@ def learning_rate_for(width: int, optimizer: str) -> float:
 
     Muon's is fitted on three rates at each of the widths 64, 128 and 256 (docs/experiments.md): about 1 / width.
     AdamW's did best of those tried at width 128; that it falls with the square root of the width is assumed.
+    Narrower models than the ladder has get the rate of its narrowest: there nothing is fitted, and 5e-2 was too much.
     """
     at_128, power = RATES[optimizer]
-    return float(f"{at_128 * (128 / width) ** power:.3g}")
+    return float(f"{at_128 * (128 / max(width, LADDER[0][0])) ** power:.3g}")
