@@ -53,11 +53,14 @@ def initialize(model: LSTM) -> None:
     | weight              | distribution                         |
     | matrices            | uniform within 1 / sqrt(width)       |
     | bias                | 0, that of the forget gate 1         |
-    | embedding, head     | normal, deviation 1 / sqrt(width)    |
+    | head                | normal, deviation 1 / sqrt(width)    |
+    | embedding           | normal, deviation 1, tied or not     |
+
+    Nothing here normalizes, so a small embedding would leave the gates unmoved (docs/experiments.md).
     """
     bound = model.config.width**-0.5
-    for weight in dict.fromkeys((model.token_embedding.weight, model.head.weight)):  # once, if they are the same
-        nn.init.normal_(weight, std=bound)
+    nn.init.normal_(model.head.weight, std=bound)
+    nn.init.normal_(model.token_embedding.weight)
     for layer in model.recurrent_layers:
         assert isinstance(layer, LSTMLayer)
         nn.init.uniform_(layer.from_input, -bound, bound)

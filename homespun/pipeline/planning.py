@@ -505,7 +505,7 @@ def learning_values(model: ModelConfig, optimizer: str, steps: int, validations:
     """The keys that follow from the number of steps and the width."""
     return {
         "training.steps": steps,
-        "training.learning_rate": learning_rate_for(model.width, optimizer),
+        "training.learning_rate": model.rate_factor * learning_rate_for(model.width, optimizer),
         "training.warmup_steps": min(100, max(5, steps // 20)),
         "training.evaluate_every": max(1, steps // validations),
         "training.sample_every": max(1, steps // SAMPLES_IN_A_RUN),

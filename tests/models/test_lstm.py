@@ -148,7 +148,8 @@ def test_every_matrix_of_a_token_is_counted() -> None:
 def test_initialization_follows_its_table() -> None:
     torch.manual_seed(0)
     model = LSTM(LSTMConfig(vocabulary_size=512, layers=2, width=64)).requires_grad_(False)
-    assert math.isclose(float(model.token_embedding.weight.std()), 1 / 8, rel_tol=0.05)
+    assert math.isclose(float(model.token_embedding.weight.std()), 1, rel_tol=0.05)
+    assert model.head.weight is model.token_embedding.weight
     for layer in model.recurrent_layers:
         for matrix in (layer.from_input, layer.from_state):
             assert 0.12 < float(matrix.abs().max()) <= 1 / 8

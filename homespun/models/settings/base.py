@@ -17,7 +17,8 @@ class ModelConfig:
     ``shorter_rows``: what to change where a row takes too much memory, in words. ``kernels``: those of attention or
     recurrence that may be the fastest on some processor, first the one to keep where they are alike. ``stepwise``:
     those of them that go position by position, so that a compiler would unroll them. ``one_shape``: all batches of a
-    training have the same shape, so that a compiled step fits them all.
+    training have the same shape, so that a compiled step fits them all. ``rate_factor``: its best learning rate, as a
+    multiple of that of a decoder of the same width, for plans.
     """
 
     task: ClassVar[str]
@@ -28,6 +29,7 @@ class ModelConfig:
     kernels: ClassVar[tuple[str, ...]] = ("fused", "explicit")
     stepwise: ClassVar[tuple[str, ...]] = ()
     one_shape: ClassVar[bool] = True
+    rate_factor: ClassVar[float] = 1.0
 
     architecture: str = field(default="", metadata={"help": "which model of the registry"})
     layers: int = field(default=4, metadata={"help": "equal blocks on top of each other"})

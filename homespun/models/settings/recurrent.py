@@ -15,6 +15,7 @@ class LSTMConfig(TextModelConfig):
 
     endless: ClassVar[bool] = True
     stepwise: ClassVar[tuple[str, ...]] = ("fused", "explicit")
+    rate_factor: ClassVar[float] = 4.0
 
     architecture: Literal["lstm"] = field(default="lstm", metadata={"help": "which model of the registry"})
     layers: int = field(default=2, metadata={"help": "recurrent layers"})
