@@ -3,7 +3,8 @@
 GPT-1: Radford et al. 2018, section 4.1. GPT-2: Radford et al. 2019, table 2. GPT-3: Brown et al. 2020, table 2.1; its
 layers alternate between dense and locally banded attention (section 2.1), whose width it does not tell: 128 is that of
 the Sparse Transformer (Child et al. 2019), which it refers to. Llama 2: Touvron et al. 2023. Mistral: Jiang et al.
-2023. Mixtral: Jiang et al. 2024.
+2023. Mixtral: Jiang et al. 2024. BERT: Devlin et al. 2019, section 3, with the vocabulary of its English models without
+capitals.
 Qwen3: Yang et al. 2025, with the sizes of its published configurations. Vision transformers: Dosovitskiy et al. 2021,
 table 1, with the patches of their names there (B/16, L/16, H/14) and the classes of ImageNet. RWKV-7: Peng et al. 2025,
 the "World" models. Imports no torch.
@@ -23,6 +24,10 @@ GPT1: Shape = {
 }  # fmt: skip
 GPT2: Shape = dict(GPT1) | {"vocabulary_size": 50_257, "context": 1024, "norm_order": "pre"}
 GPT3: Shape = dict(GPT2) | {"context": 2048, "window": 128, "window_every": 2}
+BERT: Shape = {
+    "architecture": "bert", "vocabulary_size": 30_522, "context": 512, "layers": 12, "width": 768, "heads": 12,
+    "dropout": 0.1, "next_sentence": True,
+}  # fmt: skip
 LLAMA2: Shape = {
     "architecture": "gpt", "vocabulary_size": 32_000, "context": 4096, "layers": 32, "width": 4096, "heads": 32,
     "feedforward_width": 11_008, "query_key_norm": False, "tied_embeddings": False, "norm_epsilon": 1e-5,
@@ -86,6 +91,8 @@ PRESETS: dict[str, Shape] = {
     "rwkv7-0.4b": dict(RWKV7) | {"width": 1024, "gate_rank": 128},
     "rwkv7-1.5b": RWKV7,
     "rwkv7-2.9b": dict(RWKV7) | {"layers": 32, "width": 2560},
+    "bert-base": BERT,
+    "bert-large": dict(BERT) | {"layers": 24, "width": 1024, "heads": 16},
     "vit-base": VIT,
     "vit-large": dict(VIT) | {"layers": 24, "width": 1024, "heads": 16},
     "vit-huge": dict(VIT) | {"layers": 32, "width": 1280, "heads": 16, "patch_size": 14},

@@ -7,33 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from homespun.interchange.huggingface.families import FAMILIES
 from homespun.models.bert import BERT
 from homespun.models.settings import BERTConfig
 from tests.models.test_against_transformers import Tensors, randomize
-
-# Our layer -> theirs, or the parts of theirs that are one of ours; {} is the number of a block. The head's matrix is
-# the token embedding, so only its bias has a name of its own.
-MODULES = {
-    "token_embedding": ("bert.embeddings.word_embeddings",),
-    "positions": ("bert.embeddings.position_embeddings",),
-    "segment_embedding": ("bert.embeddings.token_type_embeddings",),
-    "embedding_norm": ("bert.embeddings.LayerNorm",),
-    "blocks.{}.attention.query_key_value": (
-        "bert.encoder.layer.{}.attention.self.query",
-        "bert.encoder.layer.{}.attention.self.key",
-        "bert.encoder.layer.{}.attention.self.value",
-    ),
-    "blocks.{}.attention.output": ("bert.encoder.layer.{}.attention.output.dense",),
-    "blocks.{}.attention_norm": ("bert.encoder.layer.{}.attention.output.LayerNorm",),
-    "blocks.{}.feedforward.widen": ("bert.encoder.layer.{}.intermediate.dense",),
-    "blocks.{}.feedforward.output": ("bert.encoder.layer.{}.output.dense",),
-    "blocks.{}.feedforward_norm": ("bert.encoder.layer.{}.output.LayerNorm",),
-    "transform": ("cls.predictions.transform.dense",),
-    "transform_norm": ("cls.predictions.transform.LayerNorm",),
-    "head": ("cls.predictions",),
-    "next_sentence.pooler": ("bert.pooler.dense",),
-    "next_sentence.head": ("cls.seq_relationship",),
-}
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +22,7 @@ def transformers() -> ModuleType:
 
 def to_ours(theirs: Tensors, names: list[str]) -> Tensors:
     """Their tensors in our layout, for the parameters of ours with these names."""
-    ours = {}
-    for name in names:
-        layer, _, kind = name.rpartition(".")
-        parts = layer.split(".")
-        number = parts[1] if parts[0] == "blocks" else ""
-        key = ".".join(["blocks", "{}", *parts[2:]]) if number else layer
-        ours[name] = torch.cat([theirs[f"{module.format(number)}.{kind}"] for module in MODULES[key]])
-    return ours
+    return {name: torch.cat([theirs[stored] for stored in FAMILIES["bert"].stored_names(name)]) for name in names}
 
 
 def pair_of(transformers: ModuleType, next_sentence: bool) -> tuple[Any, BERT]:

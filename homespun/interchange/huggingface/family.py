@@ -29,7 +29,8 @@ def no_reason(_config: Any) -> str | None:
 
 @dataclass(frozen=True)
 class Family:
-    """``modules``: our layer -> theirs, or several of theirs that are one of ours; ``{}`` is the number of a block.
+    """``modules``: our layer -> theirs, or several of theirs that are one of ours; ``{}`` is the number of a block. A
+    tensor that does not stand with its layer is there under its own name.
 
     ``architectures``: the class that is written, then others whose tensors are the same. ``prefix`` stands before all
     names but those in ``outside``, and is missing where only the body of a model was saved. ``settings``: those of
@@ -54,6 +55,8 @@ class Family:
 
     def stored_names(self, ours: str) -> tuple[str, ...]:
         """Where a tensor of ours stands: one name, or one for each part that is fused in it."""
+        if ours in self.modules:
+            return self.modules[ours]
         layer, _, kind = ours.rpartition(".")
         number = LAYER.search(ours)
         key = LAYER.sub(".{}.", layer, count=1)

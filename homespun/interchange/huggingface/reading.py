@@ -17,7 +17,7 @@ from homespun.interchange.huggingface.config_file import ConfigFile
 from homespun.interchange.huggingface.families import family_of_file
 from homespun.interchange.huggingface.families.gpt2 import config_of_hparams
 from homespun.interchange.huggingface.family import Family
-from homespun.interchange.huggingface.tensors import EMBEDDING, HEAD, read_tensors
+from homespun.interchange.huggingface.tensors import EMBEDDING, HEAD, HEAD_BIAS, read_tensors
 from homespun.interchange.huggingface.tokenizer_files import read_tokenizer
 from homespun.interchange.manifest import check_manifest
 from homespun.interchange.options import Reading
@@ -113,7 +113,7 @@ def without_padding(
     config: TextModelConfig, tensors: dict[str, torch.Tensor], rows: int
 ) -> tuple[TextModelConfig, dict[str, torch.Tensor]]:
     """Embedding and head with rows for tokens alone: a model must not be able to choose what is no token."""
-    short = {name: tensors[name][:rows] for name in (EMBEDDING, HEAD) if name in tensors}
+    short = {name: tensors[name][:rows] for name in (EMBEDDING, HEAD, HEAD_BIAS) if name in tensors}
     return replace(config, vocabulary_size=rows), tensors | short
 
 

@@ -19,7 +19,7 @@ from homespun.interchange.stored import TensorSource
 from homespun.interchange.weights import Weights
 from homespun.models.settings import TextModelConfig
 
-HEAD, EMBEDDING = "head.weight", "token_embedding.weight"
+HEAD, HEAD_BIAS, EMBEDDING = "head.weight", "head.bias", "token_embedding.weight"
 
 
 class FamilyTensors:

@@ -15,11 +15,11 @@ from typing import Any
 from homespun.common.errors import HomespunError
 from homespun.common.files import write_atomic, write_json
 from homespun.interchange.huggingface.config_file import ConfigFile
+from homespun.tokenizer import special as marks
 from homespun.tokenizer.formats import read_vocabulary, recognize
 from homespun.tokenizer.formats.huggingface import vocabulary_of, write_huggingface
 from homespun.tokenizer.formats.named_merges import NAMES_OF_END
 from homespun.tokenizer.formats.reading import json_of, read_bytes, shorten
-from homespun.tokenizer.special import END_OF_TURN, PADDING
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.tokenizer.vocabulary import Vocabulary
 
@@ -139,7 +139,8 @@ def write_tokenizer(tokenizer: Tokenizer, context: int, folder: Path) -> None:
     """All files around a tokenizer; ``AutoTokenizer`` then gives the same ids for the same text."""
     vocabulary = tokenizer.vocabulary
     write_huggingface(vocabulary, folder / TOKENIZER)
-    end, padding = vocabulary.end_of_text, PADDING if PADDING in vocabulary.special_tokens else None
+    end, padding = vocabulary.end_of_text, marks.PADDING if marks.PADDING in vocabulary.special_tokens else None
+    of_gaps = {"mask_token": marks.MASK, "cls_token": marks.CLASS, "sep_token": marks.SEPARATOR}
     flags = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
     special = sorted(vocabulary.special_tokens.items(), key=lambda entry: entry[1])
     write_json(
@@ -150,6 +151,7 @@ def write_tokenizer(tokenizer: Tokenizer, context: int, folder: Path) -> None:
             "eos_token": end,
             "pad_token": padding,
             "unk_token": None,
+            **{key: name for key, name in of_gaps.items() if name in vocabulary.special_tokens},
             "add_prefix_space": False,
             "clean_up_tokenization_spaces": False,
             "model_max_length": context,
@@ -165,7 +167,7 @@ def special_ids(tokenizer: Tokenizer) -> dict[str, Any]:
     """The ids that begin and end a text, and that fill rows; a model for chats ends with its turn, too."""
     special = tokenizer.special_tokens
     ends = [tokenizer.end_of_text]
-    if tokenizer.chat_template is not None and END_OF_TURN in special:
-        ends.append(special[END_OF_TURN])
+    if tokenizer.chat_template is not None and marks.END_OF_TURN in special:
+        ends.append(special[marks.END_OF_TURN])
     ids: dict[str, Any] = {"bos_token_id": tokenizer.end_of_text, "eos_token_id": ends if len(ends) > 1 else ends[0]}
-    return ids | ({"pad_token_id": special[PADDING]} if PADDING in special else {})
+    return ids | ({"pad_token_id": special[marks.PADDING]} if marks.PADDING in special else {})
