@@ -7,7 +7,7 @@ registry.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from homespun.common.errors import HomespunError
@@ -36,7 +36,9 @@ class Family:
     ours that this family has no word for, with the values they may have. ``inputs_first``: matrices of blocks are
     stored as (inputs, outputs). ``rename``: from an older naming to the family's own. ``follows``: names of tensors
     that follow from the configuration and may lie in a file all the same. ``why_not``: what else speaks against
-    writing a model of ours in this family, in words.
+    writing a model of ours in this family, in words. ``whole_names``: tensors whose name there follows no rule.
+    ``with_first_axis``: those that have an axis of length one before the others there. ``ids_of_end``: further keys of
+    ``config.json`` that are to hold the id of the end of a text.
     """
 
     model_type: str
@@ -51,9 +53,14 @@ class Family:
     rename: Callable[[str], str] = keep
     follows: str = r"\b\B"
     why_not: Callable[[Any], str | None] = no_reason
+    whole_names: Mapping[str, str] = field(default_factory=dict)
+    with_first_axis: tuple[str, ...] = ()
+    ids_of_end: tuple[str, ...] = ()
 
     def stored_names(self, ours: str) -> tuple[str, ...]:
         """Where a tensor of ours stands: one name, or one for each part that is fused in it."""
+        if ours in self.whole_names:
+            return (self.whole_names[ours],)
         layer, _, kind = ours.rpartition(".")
         number = LAYER.search(ours)
         key = LAYER.sub(".{}.", layer, count=1)

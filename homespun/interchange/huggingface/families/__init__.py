@@ -5,6 +5,7 @@ from homespun.interchange.huggingface.config_file import ConfigFile
 from homespun.interchange.huggingface.families.gpt1 import GPT1
 from homespun.interchange.huggingface.families.gpt2 import GPT2
 from homespun.interchange.huggingface.families.llama import LLAMA
+from homespun.interchange.huggingface.families.marian import MARIAN
 from homespun.interchange.huggingface.families.mistral import MISTRAL
 from homespun.interchange.huggingface.families.qwen2 import QWEN2
 from homespun.interchange.huggingface.families.qwen3 import QWEN3
@@ -12,7 +13,9 @@ from homespun.interchange.huggingface.family import Family
 from homespun.models.settings import TextModelConfig
 from homespun.tokenizer.formats.reading import shorten
 
-FAMILIES: dict[str, Family] = {family.model_type: family for family in (GPT1, GPT2, LLAMA, QWEN2, QWEN3, MISTRAL)}
+FAMILIES: dict[str, Family] = {
+    family.model_type: family for family in (GPT1, GPT2, LLAMA, QWEN2, QWEN3, MISTRAL, MARIAN)
+}
 
 
 def family_of_file(config: ConfigFile) -> Family:
