@@ -77,9 +77,13 @@ class Family:
         """Whether a tensor of ours stands in the file with rows and columns exchanged."""
         return self.inputs_first and len(shape) == 2 and ours.startswith("blocks.")
 
+    def is_for(self, config: TextModelConfig) -> bool:
+        """Whether its models are of this architecture at all."""
+        return config.architecture in self.settings["architecture"]
+
     def faults(self, config: TextModelConfig) -> list[str]:
         """The settings that this family cannot have, in words; of another architecture only that it is one."""
-        if config.architecture not in self.settings["architecture"]:
+        if not self.is_for(config):
             return [f"model.architecture is {config.architecture}"]
         return [
             f"model.{key} is {getattr(config, key, None)} and not {' or '.join(map(str, known))}"

@@ -46,7 +46,8 @@ def family_of_file(config: ConfigFile) -> Family:
 def family_of_model(config: TextModelConfig) -> Family:
     """The first family that can hold a model of ours; if none can, the line says what the nearest one lacks."""
     faults = {name: family.faults(config) for name, family in FAMILIES.items()}
-    nearest = min(faults, key=lambda name: len(faults[name]))
+    # One of the same architecture comes nearer than any of another, of which nothing else is told.
+    nearest = min(faults, key=lambda name: (not FAMILIES[name].is_for(config), len(faults[name])))
     words = " and ".join(faults[nearest])
     for name, family in FAMILIES.items():
         if not faults[name]:
