@@ -15,6 +15,7 @@ from homespun.interchange.formats import ROUNDING
 from homespun.interchange.forms import find_fault, model_of
 from homespun.interchange.hostile_texts import hostile_texts
 from homespun.interchange.weights import Weights
+from homespun.models.encoder_decoder import EncoderDecoder
 from homespun.models.settings import TextModelConfig
 from homespun.tokenizer.tokenizer import Tokenizer
 
@@ -49,13 +50,18 @@ def verify(model: Any, tokenizer: Tokenizer, found: Weights, number: str) -> Ver
     texts = compare_tokenizers(tokenizer, found.tokenizer)
     batch = fixed_batch(model.config)
     with torch.inference_mode():
-        wanted, given = model.eval()(batch), model_of(found)(batch)
+        wanted, given = logits_of(model.eval(), batch), logits_of(model_of(found), batch)
     difference = float((wanted - given).abs().max())
     if not difference <= NEAR * max(1.0, float(wanted.abs().max())) and not ROUNDING[number]:
         raise refuse(f"the logits of a fixed batch differ by {difference:.3g}")
     if not bool(given.isfinite().all()):
         raise refuse("the logits of a fixed batch are not finite")
     return Verified(len(tensors), not ROUNDING[number], batch.numel(), difference, texts)
+
+
+def logits_of(model: Any, batch: torch.Tensor) -> torch.Tensor:
+    """What the model says of a batch (B, T); one that translates is shown it as source and target."""
+    return model(batch, batch) if isinstance(model, EncoderDecoder) else model(batch)
 
 
 def compare_sizes(wanted: TextModelConfig, found: TextModelConfig) -> None:

@@ -37,7 +37,9 @@ class Family:
     ours that this family has no word for, with the values they may have. ``inputs_first``: matrices of blocks are
     stored as (inputs, outputs). ``rename``: from an older naming to the family's own. ``follows``: names of tensors
     that follow from the configuration and may lie in a file all the same. ``why_not``: what else speaks against
-    writing a model of ours in this family, in words.
+    writing a model of ours in this family, in words. ``with_first_axis``: tensors that have an axis of length
+    one before the others there. ``ids_of_end``: further keys of ``config.json`` that are to hold the id of the end of
+    a text.
     """
 
     model_type: str
@@ -52,6 +54,8 @@ class Family:
     rename: Callable[[str], str] = keep
     follows: str = r"\b\B"
     why_not: Callable[[Any], str | None] = no_reason
+    with_first_axis: tuple[str, ...] = ()
+    ids_of_end: tuple[str, ...] = ()
 
     def stored_names(self, ours: str) -> tuple[str, ...]:
         """Where a tensor of ours stands: one name, or one for each part that is fused in it."""
@@ -73,9 +77,13 @@ class Family:
         """Whether a tensor of ours stands in the file with rows and columns exchanged."""
         return self.inputs_first and len(shape) == 2 and ours.startswith("blocks.")
 
+    def is_for(self, config: TextModelConfig) -> bool:
+        """Whether its models are of this architecture at all."""
+        return config.architecture in self.settings["architecture"]
+
     def faults(self, config: TextModelConfig) -> list[str]:
         """The settings that this family cannot have, in words; of another architecture only that it is one."""
-        if config.architecture not in self.settings["architecture"]:
+        if not self.is_for(config):
             return [f"model.architecture is {config.architecture}"]
         return [
             f"model.{key} is {getattr(config, key, None)} and not {' or '.join(map(str, known))}"

@@ -42,6 +42,7 @@ def read_folder(path: Path, options: Reading) -> Weights:
     source = open_tensors(path)
     check_sizes(file, family, config, source)
     tokenizer = read_tokenizer(folder, options.tokenizer, options.end_of_text, options.warn)
+    tell_of_another_begin(file, tokenizer, options)
     padding = count_padding(file, config, tokenizer)
     forms = forms_of_file(file, config)
     options.begin(sum(prod(form.shape) for form in forms.values()))
@@ -55,6 +56,16 @@ def read_folder(path: Path, options: Reading) -> Weights:
     if options.context:
         config, tensors = with_context(config, tensors, options.context)
     return Weights(config, tensors, tokenizer)
+
+
+def tell_of_another_begin(file: ConfigFile, tokenizer: Tokenizer, options: Reading) -> None:
+    """An encoder-decoder may begin what it writes with another token than the one that ends it."""
+    begin = file.get("decoder_start_token_id", tokenizer.end_of_text)
+    if begin != tokenizer.end_of_text:
+        options.warn(
+            f"this model begins what it writes with token {begin}, homespun with the end of a text, "
+            f"{tokenizer.end_of_text}: it will not write the same"
+        )
 
 
 def load_config(folder: Path) -> ConfigFile:

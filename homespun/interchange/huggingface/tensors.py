@@ -48,7 +48,7 @@ class FamilyTensors:
             raise DamagedFileError(
                 f"{where}: {stored} has the type {self.source.type_name(stored)}; weights are floating-point numbers"
             )
-        # OpenAI's GPT-2 has convolutions over one position, with an axis of length one for it.
+        # OpenAI's GPT-2 has convolutions over one position, with an axis of length one for it; Marian's bias has one.
         if wanted not in (shape, shape[1:]) or (shape != wanted and shape[0] != 1):
             raise DamagedFileError(f"{where}: {stored} has shape {shape}, the configuration needs {wanted}")
         values = self.source.read(stored).view(wanted).to(torch.float32)
@@ -120,6 +120,8 @@ def divide(family: Family, ours: str, form: Form, tensor: torch.Tensor) -> Itera
     names = family.stored_names(ours)
     parts = tensor.split(form.parts) if len(names) > 1 else (tensor,)
     for name, part in zip(names, parts, strict=True):
+        if ours in family.with_first_axis:
+            part = part[None]
         yield name, (part.T if family.is_transposed(ours, form.shape) else part).contiguous()
 
 

@@ -135,7 +135,7 @@ def load_if_there(path: Path) -> ConfigFile:
     return ConfigFile.load(path) if path.is_file() else ConfigFile(path, {})
 
 
-def write_tokenizer(tokenizer: Tokenizer, context: int, folder: Path) -> None:
+def write_tokenizer(tokenizer: Tokenizer, context: int, folder: Path, ids_of_end: tuple[str, ...] = ()) -> None:
     """All files around a tokenizer; ``AutoTokenizer`` then gives the same ids for the same text."""
     vocabulary = tokenizer.vocabulary
     write_huggingface(vocabulary, folder / TOKENIZER)
@@ -160,14 +160,18 @@ def write_tokenizer(tokenizer: Tokenizer, context: int, folder: Path) -> None:
     )
     if vocabulary.chat_template is not None:
         write_atomic(folder / TEMPLATE, vocabulary.chat_template)
-    write_json(folder / GENERATION, special_ids(tokenizer))
+    write_json(folder / GENERATION, special_ids(tokenizer, ids_of_end))
 
 
-def special_ids(tokenizer: Tokenizer) -> dict[str, Any]:
-    """The ids that begin and end a text, and that fill rows; a model for chats ends with its turn, too."""
+def special_ids(tokenizer: Tokenizer, ids_of_end: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The ids that begin and end a text, and that fill rows; a model for chats ends with its turn, too.
+
+    ``ids_of_end``: further keys that are to hold the id of the end of a text.
+    """
     special = tokenizer.special_tokens
     ends = [tokenizer.end_of_text]
     if tokenizer.chat_template is not None and marks.END_OF_TURN in special:
         ends.append(special[marks.END_OF_TURN])
     ids: dict[str, Any] = {"bos_token_id": tokenizer.end_of_text, "eos_token_id": ends if len(ends) > 1 else ends[0]}
+    ids |= dict.fromkeys(ids_of_end, tokenizer.end_of_text)
     return ids | ({"pad_token_id": special[marks.PADDING]} if marks.PADDING in special else {})

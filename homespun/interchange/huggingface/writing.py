@@ -31,7 +31,7 @@ def write_folder(weights: Weights, folder: Path, options: Writing) -> None:
     family = family_of_model(weights.config)
     kind = NUMBERS[options.number]
     write_json(folder / "config.json", configuration(weights, family, kind))
-    write_tokenizer(weights.tokenizer, weights.config.context, folder)
+    write_tokenizer(weights.tokenizer, weights.config.context, folder, family.ids_of_end)
     if family.model_type == "qwen2":
         options.warn(
             "version 5 of transformers gives every qwen2 the split and the Unicode form of Qwen's own tokenizer, "
@@ -63,7 +63,7 @@ def configuration(weights: Weights, family: Family, kind: torch.dtype) -> dict[s
         "architectures": [family.architectures[0]],
         "model_type": family.model_type,
         **family.write(weights.config),
-        **special_ids(weights.tokenizer),
+        **special_ids(weights.tokenizer, family.ids_of_end),
         "dtype": type_name,
         "torch_dtype": type_name,
         "use_cache": True,

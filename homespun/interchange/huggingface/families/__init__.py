@@ -6,6 +6,7 @@ from homespun.interchange.huggingface.families.bert import BERT
 from homespun.interchange.huggingface.families.gpt1 import GPT1
 from homespun.interchange.huggingface.families.gpt2 import GPT2
 from homespun.interchange.huggingface.families.llama import LLAMA
+from homespun.interchange.huggingface.families.marian import MARIAN
 from homespun.interchange.huggingface.families.mistral import MISTRAL
 from homespun.interchange.huggingface.families.qwen2 import QWEN2
 from homespun.interchange.huggingface.families.qwen3 import QWEN3
@@ -13,7 +14,9 @@ from homespun.interchange.huggingface.family import Family
 from homespun.models.settings import TextModelConfig
 from homespun.tokenizer.formats.reading import shorten
 
-FAMILIES: dict[str, Family] = {family.model_type: family for family in (GPT1, GPT2, LLAMA, QWEN2, QWEN3, MISTRAL, BERT)}
+FAMILIES: dict[str, Family] = {
+    family.model_type: family for family in (GPT1, GPT2, LLAMA, QWEN2, QWEN3, MISTRAL, BERT, MARIAN)
+}
 
 
 def family_of_file(config: ConfigFile) -> Family:
@@ -44,7 +47,8 @@ def family_of_file(config: ConfigFile) -> Family:
 def family_of_model(config: TextModelConfig) -> Family:
     """The first family that can hold a model of ours; if none can, the line says what the nearest one lacks."""
     faults = {name: family.faults(config) for name, family in FAMILIES.items()}
-    nearest = min(faults, key=lambda name: len(faults[name]))
+    # One of the same architecture comes nearer than any of another, of which nothing else is told.
+    nearest = min(faults, key=lambda name: (not FAMILIES[name].is_for(config), len(faults[name])))
     words = " and ".join(faults[nearest])
     for name, family in FAMILIES.items():
         if not faults[name]:
