@@ -7,13 +7,18 @@ Without ``--data`` the text is valid.txt and test.txt of wikitext2/ under the fo
 
 | the same for all three                            | each one's own                                           |
 | text, documents held back, tokenizer, dropout     | shape: parameters within 2 % of one another              |
-| minutes of ``homespun build``, cores              | highest learning rate, tuned beforehand with ``--rates`` |
-| optimizer, schedule, context, tokens of a step    | precision and kernels: what it measures as fastest       |
+| seconds of training, cores                        | highest learning rate: a plan's for this shape, times    |
+| optimizer, schedule, context, tokens of a step    | what ``--rates`` has shown to be best (``TUNED``)        |
+|                                                   | precision and kernels: what it measures as fastest       |
 
 Each is built by the product (``homespun build --minutes``), in turn, alone in its process; how its steps are carried
-out is measured once before all runs. ``--rates`` asks instead which rate is best: all three at these multiples of
-theirs. Bits per byte: the exact loss of the documents held back, in fp32. Medians over seeds, in brackets lowest and
-highest. Seconds: of training alone, which is what the minutes leave after text, tokenizer, planning and report.
+out is measured once before all runs. Before its training a GPT's plan measures more than the others'; who has less time
+left for it, by a plan made beforehand, is given so many seconds more. ``--rates`` asks which rate is best: all three at
+these multiples of a plan's. It judges by the documents whose loss is reported, for all three alike.
+
+Bits per byte: the exact loss of the documents held back, in fp32, in windows as long as the context, each by itself:
+the recurrent ones too begin every window with nothing, as in training. Medians over seeds, in brackets lowest and
+highest. Seconds: of training and of the validations within it.
 """
 
 import argparse
@@ -31,6 +36,7 @@ from measuring import exit_with, machine, machine_lines, table, tell
 from homespun.common.errors import HomespunError, UsageError
 from homespun.models.arithmetic import parameter_count
 from homespun.models.settings import ModelConfig, model_settings
+from homespun.training.budget import learning_rate_for
 
 VOCABULARY = 4096
 COMMON: dict[str, Any] = {
@@ -42,11 +48,13 @@ COMMON: dict[str, Any] = {
     "training.optimizer": "muon",
 }
 SIDES: dict[str, dict[str, Any]] = {
-    "gpt": {"model.layers": 5, "model.width": 256, "model.heads": 4, "training.learning_rate": 5e-3},
-    "lstm": {"model.layers": 2, "model.width": 464, "training.learning_rate": 5e-3},
-    "rwkv": {"model.layers": 5, "model.width": 256, "model.tied_embeddings": True, "training.learning_rate": 5e-3},
+    "gpt": {"model.layers": 5, "model.width": 256, "model.heads": 4, "model.feedforward_width": 768},
+    "lstm": {"model.layers": 2, "model.width": 464},
+    "rwkv": {"model.layers": 5, "model.width": 256, "model.tied_embeddings": True},
 }
+TUNED = {"gpt": 1.0, "lstm": 1.0, "rwkv": 1.0}  # multiples of a plan's rate: the best of --rates
 MOST_APART = 0.02
+TOO_FAR_APART = 0.03  # of the seconds of training, worth a warning
 
 
 def arguments() -> argparse.Namespace:
@@ -55,7 +63,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, nargs="+", metavar="FILE", help="text [$HOMESPUN_DATA/wikitext2/*.txt]")
     parser.add_argument("--minutes", type=float, default=5.0, help="of each run, all in all [5]")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="one run of each for each [1 2 3]")
-    parser.add_argument("--rates", type=float, nargs="+", default=[1.0], help="multiples of the learning rates [1]")
+    parser.add_argument("--rates", type=float, nargs="+", help="multiples of a plan's learning rates [TUNED]")
     parser.add_argument("--only", nargs="+", choices=list(SIDES), default=list(SIDES), help="these [all]")
     parser.add_argument("--json", action="store_true", help="print all figures for programs, the table aside")
     return parser.parse_args()
@@ -94,10 +102,16 @@ def homespun(arguments: list[str], environment: dict[str, str]) -> str:
     return done.stdout
 
 
+def rate_of(name: str, factor: float) -> float:
+    """The highest learning rate: so many times what a plan gives this shape."""
+    shape = shape_of(name)
+    return factor * shape.rate_factor * learning_rate_for(shape.width, COMMON["training.optimizer"])
+
+
 def options_of(name: str, seed: int, factor: float) -> list[str]:
     """What stands on the command line for one side."""
-    settings = COMMON | SIDES[name] | {"model.architecture": name, "training.seed": seed}
-    settings["training.learning_rate"] *= factor
+    own = {"model.architecture": name, "training.seed": seed, "training.learning_rate": rate_of(name, factor)}
+    settings = COMMON | SIDES[name] | own
     return [word for key, value in settings.items() for word in words_of(key, value)]
 
 
@@ -107,14 +121,34 @@ def words_of(key: str, value: Any) -> list[str]:
     return [option if value else option.replace(".", ".no-", 1)] if isinstance(value, bool) else [option, str(value)]
 
 
-def run_of(name: str, seed: int, factor: float, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def factors_of(name: str, options: argparse.Namespace) -> list[float]:
+    """The multiples of a plan's rate that are run."""
+    return options.rates or [TUNED[name]]
+
+
+def minutes_by_side(options: argparse.Namespace, environment: dict[str, str]) -> dict[str, float]:
+    """The minutes of each build that leave all sides as many seconds of training, by their plans."""
+    left = {}
+    for side in options.only:
+        tell(f"measuring {side} …")
+        command = ["build", *map(str, options.data), "--minutes", str(options.minutes), "--plan", "--json"]
+        command += options_of(side, 1, 1.0)
+        homespun(command, environment)  # what is measured now is remembered by the runs, and by the second plan
+        left[side] = json.loads(homespun(command, environment))["expected"]["training_seconds"]
+    most = max(left.values())
+    return {side: options.minutes + (most - seconds) / 60 for side, seconds in left.items()}
+
+
+def run_of(
+    name: str, seed: int, factor: float, minutes: float, options: argparse.Namespace, folder: Path
+) -> dict[str, Any]:
     """One build; its figures."""
     out = folder / f"{name}-{seed}-{factor:g}"
-    command = ["build", *map(str, options.data), "--minutes", str(options.minutes), "--out", str(out), "--json"]
+    command = ["build", *map(str, options.data), "--minutes", str(minutes), "--out", str(out), "--json"]
     environment = os.environ | {"HOMESPUN_CACHE": str(folder / "cache")}
     found = json.loads(homespun([*command, *options_of(name, seed, factor)], environment))
     keys = ("bits_per_byte", "parameters", "tokens_seen", "seconds_training", "tokens_per_second", "epochs")
-    figures = {"name": name, "seed": seed, "factor": factor} | {key: found[key] for key in keys}
+    figures = {"name": name, "seed": seed, "factor": factor, "minutes": minutes} | {key: found[key] for key in keys}
     tell(f"{name}, seed {seed}, rate x {factor:g}: {found['bits_per_byte']:.4f} bits per byte, "
          f"{found['tokens_seen']:,.0f} tokens in {found['seconds_training']:.0f} s")  # fmt: skip
     return figures
@@ -124,13 +158,13 @@ def rows_of(runs: list[dict[str, Any]], options: argparse.Namespace) -> list[lis
     """A line for each side and rate."""
     rows = []
     for name in options.only:
-        for factor in options.rates:
+        for factor in factors_of(name, options):
             mine = [run for run in runs if run["name"] == name and run["factor"] == factor]
             middle = {key: statistics.median(run[key] for run in mine) for key in mine[0] if key != "name"}
             bits = sorted(run["bits_per_byte"] for run in mine)
             rows.append([
                 name,
-                f"{SIDES[name]['training.learning_rate'] * factor:.3g}",
+                f"{rate_of(name, factor):.3g}",
                 f"{middle['parameters'] / 1e6:.2f} M",
                 f"{middle['bits_per_byte']:.3f} [{bits[0]:.3f}, {bits[-1]:.3f}]",
                 f"{middle['tokens_seen'] / 1e6:.2f} M",
@@ -141,6 +175,14 @@ def rows_of(runs: list[dict[str, Any]], options: argparse.Namespace) -> list[lis
     return rows
 
 
+def warnings_of(runs: list[dict[str, Any]]) -> list[str]:
+    """A line where the times of training are not alike, as where a plan ends early since the text is short."""
+    seconds = [run["seconds_training"] for run in runs]
+    if max(seconds) <= (1 + TOO_FAR_APART) * min(seconds):
+        return []
+    return [f"warning: {min(seconds):.0f} to {max(seconds):.0f} seconds of training: not the same time for all"]
+
+
 def main() -> int:
     """Run all, print the table."""
     options = arguments()
@@ -149,22 +191,19 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="homespun-architectures-") as name:
         folder = Path(name)
         environment = os.environ | {"HOMESPUN_CACHE": str(folder / "cache")}
-        for side in options.only:
-            tell(f"measuring {side} …")
-            command = ["build", *map(str, options.data), "--minutes", str(options.minutes), "--plan"]
-            homespun([*command, *options_of(side, 1, 1.0)], environment)
+        minutes = minutes_by_side(options, environment)
         runs = [
-            run_of(side, seed, factor, options, folder)
+            run_of(side, seed, factor, minutes[side], options, folder)
             for seed in options.seeds
-            for factor in options.rates
             for side in options.only
+            for factor in factors_of(side, options)
         ]
     if options.json:
         print(json.dumps({"machine": facts, "minutes": options.minutes, "runs": runs}, indent=1))
         return 0
     header = ("", "rate", "parameters", "bits per byte", "tokens seen", "passes", "seconds", "tokens/s")
     print(table(header, rows_of(runs, options)))
-    print("\n".join(machine_lines(facts)))
+    print("\n".join([*warnings_of(runs), *machine_lines(facts)]))
     return 0
 
 
