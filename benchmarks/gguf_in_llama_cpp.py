@@ -71,6 +71,8 @@ def train(texts: Path, run: Path, options: list[str], steps: int) -> None:
 def beginnings(texts: Path, tokenizer: Tokenizer) -> list[list[int]]:
     """Prompts as ``homespun generate`` makes them: the token that divides documents, then the first words of a line."""
     lines = [line for line in lines_of(texts) if len(line) > 200]
+    if len(lines) < PROMPTS:
+        raise UsageError(f"{texts} has {len(lines)} lines of more than 200 characters; {PROMPTS} are needed")
     chosen = Random(1).sample(lines, PROMPTS)
     return [[tokenizer.end_of_text, *tokenizer.encode(line)[:LONGEST_PROMPT]] for line in chosen]
 
@@ -78,7 +80,10 @@ def beginnings(texts: Path, tokenizer: Tokenizer) -> list[list[int]]:
 def lines_of(texts: Path) -> list[str]:
     """All lines of all files that are not blank."""
     files = sorted(path for path in texts.rglob("*") if path.is_file())
-    lines = [line for path in files for line in path.read_text("utf-8").splitlines(keepends=True)]
+    try:
+        lines = [line for path in files for line in path.read_text("utf-8").splitlines(keepends=True)]
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{texts} has a file that is not UTF-8 ({error})") from error
     return [line for line in lines if line.strip()]
 
 
@@ -105,7 +110,8 @@ def compare_numbers(options: argparse.Namespace, shape: str, weights: Weights, e
             context=weights.config.context,
         )  # fmt: skip
         found = torch.from_numpy(np.load(options.work / "logits.npy")).double()
-        records.append({"shape": shape, "number": number, **differences(ours, answer["written"], expected, found)})
+        told = {"shape": shape, "number": number, "llama_cpp_python": answer["version"]}
+        records.append({**told, **differences(ours, answer["written"], expected, found)})
     return records
 
 

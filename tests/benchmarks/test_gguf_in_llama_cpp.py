@@ -1,8 +1,14 @@
 """The benchmark of GGUF files: the texts it draws, and what it counts."""
 
+from pathlib import Path
+
+import pytest
 import torch
-from gguf_in_llama_cpp import differences, show
+from gguf_in_llama_cpp import beginnings, differences, lines_of, show
 from gguf_peers.fuzzed_texts import fuzzed_texts
+
+from homespun.common.errors import UsageError
+from homespun.tokenizer.tokenizer import Tokenizer
 
 
 def test_fuzzed_texts_are_valid_and_always_the_same() -> None:
@@ -10,7 +16,7 @@ def test_fuzzed_texts_are_valid_and_always_the_same() -> None:
     assert texts == fuzzed_texts(300)
     assert texts != fuzzed_texts(300, seed=2)
     everything = "".join(text.encode("utf-8").decode("utf-8") for text in texts)
-    for wanted in ("ক", "й", "\u200d", "\x00", " " * 30, "\U0001f600", "def"[0], "\u3000"):
+    for wanted in ("ক", "й", "\u200d", "\x00", " " * 30, "\U0001f600", "\u3000"):
         assert wanted in everything
 
 
@@ -35,3 +41,12 @@ def test_differences_are_counted() -> None:
     shown = show([{"shape": "qwen3", "number": "Q4_0"} | found], [tokens])
     assert "0/1" in shown
     assert "9/10" in shown
+
+
+def test_texts_that_cannot_be_used_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "short.txt").write_text("few words\n", "utf-8")
+    with pytest.raises(UsageError, match="0 lines of more than 200 characters"):
+        beginnings(tmp_path, Tokenizer("homespun", [], ["<|endoftext|>"]))
+    (tmp_path / "other.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="not UTF-8"):
+        lines_of(tmp_path)
