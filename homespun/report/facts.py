@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from homespun.report.lookup import as_number, find, first_number, mapping, number, sequence, text
 from homespun.report.read_run import RunData
 
-BEST_MARGIN = 0.005  # a validation loss this share above the best one counts as a rise
+BEST_MARGIN = 0.005  # a validation loss this share above the best one counts as a rise,
+LEAST_RISE = 1e-3  # unless both are next to nothing: so many nats at least
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Facts:
             self.validation_loss is not None
             and self.best_validation_loss is not None
             and self.validation_loss > self.best_validation_loss * (1 + BEST_MARGIN)
+            and self.validation_loss > self.best_validation_loss + LEAST_RISE
         )
 
 

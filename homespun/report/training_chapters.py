@@ -8,7 +8,7 @@ from homespun.report.charts import Axis, Level, Line, line_chart, smooth
 from homespun.report.facts import Facts
 from homespun.report.markup import card, cards, chapter, element, escape, fold, legend, not_yet, paragraph, table
 from homespun.report.read_run import RunData, Sample
-from homespun.report.wording import count, decimal, duration, percent, plural, significant, size
+from homespun.report.wording import count, decimal, duration, plural, significant, size
 
 WIDE, NARROW, SMALL = (860.0, 400.0), (400.0, 320.0), (420.0, 230.0)
 Item = TypeVar("Item")
@@ -137,10 +137,10 @@ def verdict(facts: Facts) -> str:
     if facts.memorizing and facts.best_validation_loss is not None:
         best_at = facts.best_validation_tokens
         when = "" if best_at is None else f" after {count(best_at)} {facts.unit}s"
-        rise = percent(facts.validation_loss / facts.best_validation_loss - 1)
         return (
-            f"The validation loss was lowest ({decimal(facts.best_validation_loss)} nats per {facts.target}){when} and "
-            f"has risen by {rise} since: the model has begun to learn by heart. Stop earlier, or add to its data."
+            f"The validation loss was lowest ({decimal(facts.best_validation_loss, 3)} nats per {facts.target}){when} "
+            f"and has risen to {decimal(facts.validation_loss, 3)}: the model has begun to learn by heart. Stop "
+            "earlier, or add to its data."
         )
     return (
         f"The last validation loss is {decimal(facts.validation_loss, 3)} nats per {facts.target}, a perplexity of "

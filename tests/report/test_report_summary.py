@@ -11,6 +11,7 @@ from homespun.report.facts import work_out
 from homespun.report.overview import meaning
 from homespun.report.read_run import read_run
 from homespun.report.terminal import summary, summary_lines
+from homespun.report.training_chapters import verdict
 from homespun.report.wording import count, decimal, duration, percent, significant, size, whole
 
 MakeRun = Callable[..., Path]
@@ -49,6 +50,19 @@ def test_a_rising_validation_loss_is_named(make_run: MakeRun, tmp_path: Path) ->
     facts = work_out(read_run(run))
     assert facts.memorizing and facts.best_validation_loss and facts.best_validation_loss < 9
     assert "has not caught up with xz yet" in meaning(facts)
+    assert "and has risen to 9.500" in verdict(facts)
+
+
+@pytest.mark.parametrize(("last", "memorizing"), [(4e-8, False), (0.5, True)])
+def test_a_loss_of_nothing_is_the_best_there_is(
+    make_run: MakeRun, tmp_path: Path, last: float, memorizing: bool
+) -> None:
+    run = make_run(tmp_path / "run", "training", steps=500)
+    lines = [{"kind": "validation", "step": 500 + step, "loss": loss} for step, loss in enumerate((0.0, last))]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    facts = work_out(read_run(run))
+    assert facts.memorizing is memorizing
+    assert ("has risen to" in verdict(facts)) is memorizing
 
 
 @pytest.mark.parametrize("stage", ["corpus", "tokenizer", "tokens", "training", "finished"])
