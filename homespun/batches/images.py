@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from homespun.batches.batch import Batch
-from homespun.batches.order import key_of, mix, permute
+from homespun.batches.order import key_of, mix, places_in_epochs
 from homespun.images.shards import ImageShards
 
 SHIFTS = (1 << 32) - 1  # stands where keys have the number of an epoch, which never is so large
@@ -39,16 +39,6 @@ class ImageBatches:
         chosen = places_in_epochs(numbers, len(self.shards), self.seed)
         images = shifted(self.shards.pixels[chosen], chance_shifts(numbers, self.shift, self.seed))
         return batch_of(images, self.shards.classes[chosen])
-
-
-def places_in_epochs(numbers: np.ndarray, size: int, seed: int) -> np.ndarray:
-    """Which of ``size`` images has each number of the endless row of epochs."""
-    epochs, places = numbers // size, numbers % size
-    found = np.empty_like(places)
-    for epoch in np.unique(epochs):
-        chosen = epochs == epoch
-        found[chosen] = permute(places[chosen], size, key_of(seed, int(epoch)))
-    return found
 
 
 def chance_shifts(numbers: np.ndarray, largest: int, seed: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 ``permute(indices, size, key)`` maps 0 … size-1 onto itself. It is a four-round Feistel network with
 cycle walking (Black & Rogaway 2002, "Ciphers with Arbitrary Finite Domains"), so any position of any
-epoch is found in constant time and memory: nothing to save with a checkpoint, the same on every
+epoch (``places_in_epochs``) is found in constant time and memory: nothing to save with a checkpoint, the same on every
 machine and for any number of workers. ``chances(key, count)`` are numbers for whatever else is drawn.
 """
 
@@ -20,9 +20,9 @@ def mix(values: np.ndarray) -> np.ndarray:
     return values ^ (values >> np.uint64(31))
 
 
-def key_of(seed: int, epoch: int) -> int:
-    """One 64-bit key for an epoch of a seed."""
-    pair = np.array([seed & (2**64 - 1), epoch], dtype=np.uint64)
+def key_of(seed: int, number: int) -> int:
+    """One 64-bit key for a number (of an epoch, a step, a row) under a seed."""
+    pair = np.array([seed & (2**64 - 1), number], dtype=np.uint64)
     return int(mix(mix(pair[:1] + STRIDE) ^ pair[1:])[0])
 
 
@@ -47,3 +47,13 @@ def permute(indices: np.ndarray, size: int, key: int) -> np.ndarray:
         out[outside] = (left << half_bits) | right
         outside = out >= size
     return out.astype(np.int64)
+
+
+def places_in_epochs(numbers: np.ndarray, size: int, seed: int) -> np.ndarray:
+    """Which of ``size`` things each number of the endless row of epochs has; every epoch is another permutation."""
+    epochs, places = numbers // size, numbers % size
+    found = np.empty_like(places)
+    for epoch in np.unique(epochs):
+        chosen = epochs == epoch
+        found[chosen] = permute(places[chosen], size, key_of(seed, int(epoch)))
+    return found

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from homespun.batches.batch import IGNORED, Batch
-from homespun.batches.order import key_of, permute
+from homespun.batches.order import key_of, permute, places_in_epochs
 from homespun.batches.shards import TokenShards
 from homespun.common.errors import DamagedFileError, HomespunError
 
@@ -108,13 +108,8 @@ class PairBatches:
     def make_pool(self, pool: int) -> np.ndarray:
         """The pairs of a pool, sorted by length."""
         size = self.batches_in_pool * self.batch_size
-        places = np.arange(pool * size, (pool + 1) * size, dtype=np.int64)
-        epochs, places = places // self.windows, places % self.windows
-        numbers = np.empty_like(places)
-        for epoch in np.unique(epochs):
-            chosen = epochs == epoch
-            numbers[chosen] = permute(places[chosen], self.windows, key_of(self.seed, int(epoch)))
-        return self.pairs.by_length(numbers)
+        numbers = np.arange(pool * size, (pool + 1) * size, dtype=np.int64)
+        return self.pairs.by_length(places_in_epochs(numbers, self.windows, self.seed))
 
     def numbers(self, number: int) -> np.ndarray:
         """Which pairs make batch ``number`` (from 0), of all processes together."""

@@ -149,5 +149,6 @@ def arrays_of(path: Path, *names: str) -> Iterator[np.ndarray]:
                 yield archive[name]
     except OSError as error:
         raise explain_os_error(error, "cannot read") from error
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # also objects, which would be pickles
+    # ValueError: also objects, which would be pickles. MemoryError: a shape that cannot be.
+    except (ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise DamagedFileError(f"{path} cannot be read as a file of arrays ({error})") from error

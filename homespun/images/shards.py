@@ -53,9 +53,8 @@ def write_images(images: LabelledImages, folder: Path, config: ImagesConfig) -> 
 def choose_validation(pixels: np.ndarray, config: ImagesConfig) -> np.ndarray:
     """True for the images that are held back, (N,): the fraction with the smallest hashes, at least one."""
     salt = config.split_seed.to_bytes(8, "little")
-    hashes = np.array(
-        [int.from_bytes(hashlib.blake2b(image, digest_size=8, salt=salt).digest()) for image in pixels], dtype=np.uint64
-    )
+    digests = (hashlib.blake2b(image.tobytes(), digest_size=8, salt=salt).digest() for image in pixels)
+    hashes = np.array([int.from_bytes(digest) for digest in digests], dtype=np.uint64)
     count = max(1, round(config.validation_fraction * len(hashes)))
     return hashes <= np.sort(hashes)[count - 1]
 

@@ -1,4 +1,7 @@
-"""Weights to text: sampling rules, a naive generator as oracle, and the cached engine.
+"""Weights to answers: texts continued, translated or with their gaps filled, pictures named, words compared.
+
+``uses`` says which model is for what. Texts are continued by a cached engine, with a naive generator as its oracle, and
+translated by beam search.
 
 Shapes: B sequences, T positions, V vocabulary.
 """

@@ -13,6 +13,7 @@ beam of 1 is greedy decoding. What this leaves out: the coverage penalty of the 
 Shapes: N sentences, S positions of a source, R rows (the beginnings of all sentences, as many of each), V vocabulary.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -37,9 +38,13 @@ def penalty(length: int, exponent: float) -> float:
 
 @dataclass
 class Search:
-    """One sentence: where it stands in the batch, its living beginnings with their log probabilities, the best text."""
+    """One sentence: where it stands in the batch, its living beginnings with their log probabilities, the best text.
+
+    ``limit``: most tokens of its target, the end among them.
+    """
 
     number: int
+    limit: int
     beginnings: list[tuple[int, ...]]
     chances: list[float]
     best: Found | None = None
@@ -52,11 +57,11 @@ class Search:
         if self.best is None or score > self.best.score:
             self.best = Found(tokens, score)
 
-    def is_over(self, limit: int, config: BeamConfig) -> bool:
+    def is_over(self, config: BeamConfig) -> bool:
         """Enough is finished, or nothing better can come: chances only fall, and the longest text divides by most."""
         if self.best is None:
             return False
-        hope = max(self.chances) / penalty(limit, config.length_penalty)
+        hope = max(self.chances) / penalty(self.limit, config.length_penalty)
         return self.finished >= config.beam or self.best.score >= hope
 
     def result(self, exponent: float) -> Found:
@@ -72,24 +77,24 @@ def beam_search(
     source: torch.Tensor,
     documents: torch.Tensor | None,
     end_of_text: int,
-    limit: int,
+    limits: Sequence[int],
     config: BeamConfig = BeamConfig(),
 ) -> list[Found]:
     """The targets of N sources (N, S); ``documents`` (N, S) is 1, and 0 for what fills up.
 
-    ``limit``: most tokens of a target, its end among them; at most the model's context.
+    ``limits``: most tokens of each target, its end among them; at most the model's context.
     """
     reading, cache = model.read(source, documents), model.new_cache(len(source))
-    searches = [Search(number, [()], [0.0]) for number in range(len(source))]
+    searches = [Search(number, limit, [()], [0.0]) for number, limit in enumerate(limits)]
     found: dict[int, Found] = {}
     newest = torch.full((len(source), 1), end_of_text, device=source.device)  # (R, 1)
-    for length in range(1, limit + 1):
+    for length in range(1, max(limits) + 1):
         chances = torch.tensor([chance for search in searches for chance in search.chances], device=source.device)
         logits = model.logits(model.hidden(newest, reading, cache)[:, -1])  # (R, V)
         totals = chances[:, None].double() + logits.double().log_softmax(-1)  # (R, V)
         rows, going_on = [], []
         for search, row in step(searches, totals, end_of_text, config):
-            if search.is_over(limit, config) or length == limit:
+            if search.is_over(config) or length == search.limit:
                 found[search.number] = search.result(config.length_penalty)
             else:
                 rows += row

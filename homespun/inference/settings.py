@@ -47,7 +47,7 @@ class BeamConfig:
 
     beam: int = field(default=4, metadata={"help": "how many beginnings of a translation are kept (1: greedy)"})
     length_penalty: float = field(
-        default=0.6, metadata={"help": "0: short ones win; 1: as if every token counted once"}
+        default=0.6, metadata={"help": "0: short ones win; 1: nearly the mean over the tokens; more: long ones win"}
     )
 
     def __post_init__(self) -> None:

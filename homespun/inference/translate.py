@@ -4,7 +4,7 @@ Texts are translated several at once, those of like length together, and come ba
 sentence of the training data's kind (several lines, many sentences) is not cut into such: that is the caller's.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -53,7 +53,7 @@ class Translator:
                 done[number] = Translation(texts[number], text, found.score, found.ended and whole)
         return [done[number] for number in range(len(texts))]
 
-    def search(self, sources: list[list[int]], config: BeamConfig) -> Iterator[Found]:
+    def search(self, sources: list[list[int]], config: BeamConfig) -> list[Found]:
         """The best target of each source, both as token ids."""
         rows = [[*ids[: self.context - 1], self.separator] for ids in sources]
         width = max(map(len, rows))
@@ -61,7 +61,7 @@ class Translator:
         documents = torch.zeros_like(source)
         for number, row in enumerate(rows):
             source[number, : len(row)], documents[number, : len(row)] = torch.tensor(row), 1
-        limit = min(self.context, width + LONGER_THAN_SOURCE)
-        yield from beam_search(
-            self.model, source.to(self.device), documents.to(self.device), self.tokenizer.end_of_text, limit, config
+        limits = [min(self.context, len(row) + LONGER_THAN_SOURCE) for row in rows]
+        return beam_search(
+            self.model, source.to(self.device), documents.to(self.device), self.tokenizer.end_of_text, limits, config
         )

@@ -1,4 +1,4 @@
-"""The parts of models: normalization, positions, attention, feed-forward, blocks and the cache.
+"""The parts of models: normalization, positions, attention, feed-forward, recurrence, blocks and the caches.
 
 Single-device mathematics only: no device, dtype, compile or parallel code. Every model in
 ``homespun.models`` is put together from these.

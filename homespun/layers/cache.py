@@ -32,10 +32,12 @@ class LayerCache:
 class KeyValueCache:
     """The caches of all layers of one model."""
 
+    of_layer: type[LayerCache] = LayerCache
+
     def __init__(self, layers: int, batch: int, heads: int, capacity: int, head_width: int, like: torch.Tensor) -> None:
         """``like`` gives the dtype and the device (a weight of the model)."""
         shape = (batch, heads, capacity, head_width)
-        self.layers = [LayerCache(like.new_zeros(shape), like.new_zeros(shape)) for _ in range(layers)]
+        self.layers = [self.of_layer(like.new_zeros(shape), like.new_zeros(shape)) for _ in range(layers)]
 
     @property
     def length(self) -> int:
@@ -72,10 +74,7 @@ class CrossCache(KeyValueCache):
     """The caches of a decoder that looks at another sequence, too."""
 
     layers: list[CrossLayerCache]  # type: ignore[assignment]
-
-    def __init__(self, layers: int, batch: int, heads: int, capacity: int, head_width: int, like: torch.Tensor) -> None:
-        shape = (batch, heads, capacity, head_width)
-        self.layers = [CrossLayerCache(like.new_zeros(shape), like.new_zeros(shape)) for _ in range(layers)]
+    of_layer = CrossLayerCache
 
     def clear(self) -> None:
         """Forget everything, the other sequence too."""

@@ -48,8 +48,7 @@ class SinusoidalPositions(nn.Module):
 
     Wave i of width/2 has the angle ``position * 10000^(-2i/width)``. The paper writes sine and cosine of a wave side by
     side; here all sines come first and then all cosines, as in tensor2tensor and Marian: the same up to the order of
-    channels, which the model learns anyway. Nothing is learned, so any position can be asked for; ``context`` of them
-    are worked out.
+    channels, which the model learns anyway. Nothing is learned; ``context`` positions are worked out.
     """
 
     table: torch.Tensor  # (context, C)

@@ -1,7 +1,7 @@
 """The mark of layers that walk through time, and how the kernel of that walk is exchanged, as that of attention is.
 
-``explicit`` is the formula, position by position: the oracle. ``fused`` is the fast one. Both give the same values and
-gradients (tested).
+``explicit`` goes position by position, as the formula does; ``fused`` is PyTorch's kernel, or larger products. Both
+give the same values and gradients (tested); which one is faster depends on the machine and the type.
 """
 
 from collections.abc import Callable

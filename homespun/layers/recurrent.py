@@ -48,8 +48,16 @@ class ThroughTime(torch.autograd.Function):
     """The walk through time, and back (Werbos 1990, "Backpropagation through time").
 
     Autograd could do the way back, but it would add to the gradient of the matrix at every position. Here the
-    gradients of all gates are kept, and the matrix gets its own in one product at the end. Products are made in the
-    type of ``drives``, all else in fp32.
+    gradients of all gates are kept, and the matrix gets its own in one product at the end. With d for the derivative
+    of the loss, and ``'`` for the position after:
+
+        dh = what comes from outside + d(gates') U      d(gates): before they were bent, where W x + U h + b stands
+        dc = f' dc' + dh o (1 - tanh(c)^2)
+        d(gates) = dc g i (1 - i),  dc c_before f (1 - f),  dc i (1 - g^2),  dh tanh(c) o (1 - o)
+        dU = the sum of d(gates) h_before over all positions
+
+    In the code ``take``, ``keep``, ``candidate`` and ``give`` are i, f, g and o. Products are made in the type of
+    ``drives``, all else in fp32.
     """
 
     @staticmethod

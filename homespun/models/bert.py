@@ -14,6 +14,7 @@ from torch import nn
 from homespun.layers.attention import SelfAttention
 from homespun.layers.block import PostNormBlock
 from homespun.layers.feedforward import FEEDFORWARDS
+from homespun.layers.initialization import draw_cut_normal
 from homespun.layers.normalization import NORMALIZATIONS
 from homespun.layers.positions import LearnedPositions
 from homespun.models.settings import BERTConfig
@@ -119,16 +120,6 @@ def initialize(model: BERT) -> None:
     deviation = DEVIATION * max(1.0, math.sqrt(BASE_WIDTH / model.config.width))
     for name, parameter in model.named_parameters():
         if parameter.dim() >= 2:
-            cut_off_normal(parameter, deviation)
+            draw_cut_normal(parameter, deviation)
         elif name.endswith("bias"):
             nn.init.zeros_(parameter)
-
-
-@torch.no_grad()
-def cut_off_normal(weight: torch.Tensor, deviation: float) -> None:
-    """Normal numbers within two deviations: uniform ones through the inverse of the normal distribution.
-
-    PyTorch's own looks at the numbers it has drawn, which tensors without numbers (for counting) cannot have.
-    """
-    share = math.erf(2 / math.sqrt(2))
-    weight.uniform_(-share, share).erfinv_().mul_(deviation * math.sqrt(2))

@@ -18,6 +18,7 @@ from homespun.layers.attention import CrossAttention, SelfAttention
 from homespun.layers.block import BLOCKS, CROSS_BLOCKS
 from homespun.layers.cache import CrossCache
 from homespun.layers.feedforward import FEEDFORWARDS
+from homespun.layers.initialization import draw_matrices_evenly
 from homespun.layers.normalization import NORMALIZATIONS
 from homespun.layers.positions import SinusoidalPositions
 from homespun.models.settings import EncoderDecoderConfig
@@ -128,10 +129,7 @@ def initialize(model: EncoderDecoder) -> None:
     """
     for weight in dict.fromkeys((model.token_embedding.weight, model.head.weight)):  # once, if they are the same
         nn.init.normal_(weight, std=model.config.width**-0.5)
-    for module in model.modules():
-        for name, parts in getattr(module, "matrices", {}).items():
-            for part in module.get_parameter(name).detach().split(parts):
-                nn.init.xavier_uniform_(part)
+    draw_matrices_evenly(model)
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             nn.init.zeros_(parameter)

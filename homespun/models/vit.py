@@ -9,14 +9,13 @@ Left out: the hidden layer that the paper gives the head in pretraining, and pos
 Shapes: B images, K channels, P patches, C width, V classes.
 """
 
-import math
-
 import torch
 from torch import nn
 
 from homespun.layers.attention import SelfAttention
 from homespun.layers.block import Block
 from homespun.layers.feedforward import FEEDFORWARDS
+from homespun.layers.initialization import draw_cut_normal, draw_matrices_evenly
 from homespun.layers.normalization import NORMALIZATIONS
 from homespun.layers.patches import Patches
 from homespun.layers.positions import LearnedPositions
@@ -66,7 +65,6 @@ class ViT(nn.Module):
         return self.head(self.hidden(images)[:, 0])
 
 
-@torch.no_grad()
 def initialize(model: ViT) -> None:
     """As in the authors' own program (https://github.com/google-research/vision_transformer, models_vit.py).
 
@@ -79,18 +77,11 @@ def initialize(model: ViT) -> None:
     | head, all other biases    | 0                                                                |
     | gains                     | 1                                                                |
     """
-    # Of chance numbers between -erf(sqrt 2) and erf(sqrt 2) the inverse of erf makes a normal distribution cut at 2.
-    share = math.erf(math.sqrt(2))
-    deviation = model.config.values_of_patch**-0.5 / TRUNCATED
-    model.patches.weight.uniform_(-share, share).erfinv_().mul_(math.sqrt(2) * deviation)
+    draw_cut_normal(model.patches.weight, model.config.values_of_patch**-0.5 / TRUNCATED)
     nn.init.normal_(model.positions.weight, std=0.02)
     for name, parameter in model.named_parameters():
         if name.startswith("blocks.") and ".feedforward." in name and name.endswith(".bias"):
             nn.init.normal_(parameter, std=1e-6)
         elif name.endswith("bias") or name.startswith(("class_token", "head.")):
             nn.init.zeros_(parameter)
-    for module in model.modules():
-        for name, rows in getattr(module, "matrices", {}).items():
-            for matrix in module.get_parameter(name).split(rows):
-                bound = math.sqrt(6 / sum(matrix.shape))
-                nn.init.uniform_(matrix, -bound, bound)
+    draw_matrices_evenly(model)

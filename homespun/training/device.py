@@ -1,11 +1,11 @@
 """Which device, how many threads: set once, before anything is computed."""
 
-import os
 import platform
 from pathlib import Path
 
 import torch
 
+from homespun.common.cores import available_cores
 from homespun.common.errors import UsageError
 
 
@@ -24,11 +24,6 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"there is no GPU {name}: PyTorch sees {torch.cuda.device_count()}; start fewer processes")
     return device
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def set_threads(threads: int) -> int:

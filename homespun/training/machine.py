@@ -18,13 +18,14 @@ import torch
 
 from homespun import __version__
 from homespun.common.cache import cache_folder
+from homespun.common.cores import available_cores
 from homespun.common.errors import HomespunError
 from homespun.common.files import read_json, write_json
 from homespun.models.arithmetic import training_flops_per_token
 from homespun.models.registry import build_model
 from homespun.models.settings import ModelConfig
 from homespun.training.checkpoint import TrainingState
-from homespun.training.device import available_cores, device_name
+from homespun.training.device import device_name
 from homespun.training.execution import Execution, apply_to_model, compile_step, why_not_compile
 from homespun.training.guard import Guard
 from homespun.training.loop import Stepping, train_step

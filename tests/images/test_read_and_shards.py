@@ -1,6 +1,8 @@
 """Sources to labelled images, and to shards: sizes, order of classes, the split, damage."""
 
 import json
+import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +70,25 @@ def test_a_file_that_is_no_archive_is_one_line(raw: bytes, tmp_path: Path) -> No
     (tmp_path / "bad.npz").write_bytes(raw)
     with pytest.raises(HomespunError, match=r"bad\.npz"):
         read_images([str(tmp_path / "bad.npz")])
+
+
+def test_an_array_of_absurd_size_is_one_line(tmp_path: Path) -> None:
+    header = str({"descr": "|u1", "fortran_order": False, "shape": (10**15, 8, 8)}).ljust(117) + "\n"
+    with zipfile.ZipFile(tmp_path / "bad.npz", "w") as archive:
+        archive.writestr("images.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode("latin1"))
+    with pytest.raises(DamagedFileError, match=r"bad\.npz cannot be read as a file of arrays"):
+        read_images([str(tmp_path / "bad.npz")])
+
+
+def test_images_stored_column_by_column_are_the_same(archive: Path, tmp_path: Path) -> None:
+    """As programs write them that count the first index fastest."""
+    with np.load(archive) as arrays:
+        np.savez(tmp_path / "turned.npz", images=np.asfortranarray(arrays["images"]), labels=arrays["labels"])
+    folders = []
+    for name, source in (("rows", archive), ("columns", tmp_path / "turned.npz")):
+        folders.append(tmp_path / name)
+        write_images(read_images([str(source)]), folders[-1], ImagesConfig())
+    assert read_manifest(folders[0]) == read_manifest(folders[1])
 
 
 def test_an_array_without_a_name_is_one_line(tmp_path: Path) -> None:

@@ -76,7 +76,9 @@ def greedily(model: EncoderDecoder, source: torch.Tensor, limit: int) -> list[in
 def test_a_wide_beam_finds_the_best_of_all_texts(exponent: float, seed: int) -> None:
     model, limit = chance_model(4, seed), 4
     source, documents = sources_of(3, 4, seed)
-    found = beam_search(model, source, documents, END, limit, BeamConfig(beam=200, length_penalty=exponent))
+    found = beam_search(
+        model, source, documents, END, [limit] * len(source), BeamConfig(beam=200, length_penalty=exponent)
+    )
     for row, one in enumerate(found):
         alone = source[row : row + 1, : int(documents[row].sum())]
         best = exhaustive(model, alone, limit, exponent)
@@ -89,7 +91,7 @@ def test_a_wide_beam_finds_the_best_of_all_texts(exponent: float, seed: int) -> 
 def test_a_beam_of_one_is_greedy(seed: int, vocabulary: int, limit: int) -> None:
     model = chance_model(vocabulary, seed)
     source, documents = sources_of(4, vocabulary, seed)
-    found = beam_search(model, source, documents, END, limit, BeamConfig(beam=1))
+    found = beam_search(model, source, documents, END, [limit] * len(source), BeamConfig(beam=1))
     for row, one in enumerate(found):
         alone = greedily(model, source[row : row + 1, : int(documents[row].sum())], limit)
         assert list(one.tokens) == alone
@@ -101,10 +103,11 @@ def test_a_beam_of_one_is_greedy(seed: int, vocabulary: int, limit: int) -> None
 def test_scores_are_true_and_a_batch_is_its_sentences(seed: int, beam: int, exponent: float) -> None:
     model, config = chance_model(17, seed), BeamConfig(beam=beam, length_penalty=exponent)
     source, documents = sources_of(5, 17, seed)
-    together = beam_search(model, source, documents, END, 10, config)
+    limits = [10, 3, 1, 12, 6]
+    together = beam_search(model, source, documents, END, limits, config)
     for row, one in enumerate(together):
         own = source[row : row + 1, : int(documents[row].sum())]
-        (alone,) = beam_search(model, own, None, END, 10, config)
+        (alone,) = beam_search(model, own, None, END, limits[row : row + 1], config)
         assert one.tokens == alone.tokens and one.ended == alone.ended
         if one.ended:
             assert one.score == pytest.approx(score_of(model, own, one.tokens, exponent), abs=1e-4)
@@ -115,7 +118,9 @@ def test_wider_beams_find_likelier_texts_in_the_mean() -> None:
         [
             one
             for seed in range(20)
-            for one in beam_search(chance_model(12, seed), *sources_of(4, 12, seed), END, 12, BeamConfig(beam, 0.0))
+            for one in beam_search(
+                chance_model(12, seed), *sources_of(4, 12, seed), END, [12] * 4, BeamConfig(beam, 0.0)
+            )
         ]
         for beam in (1, 4, 64)
     ]
@@ -135,7 +140,7 @@ def test_a_longer_text_is_preferred_with_a_penalty() -> None:
         found = [
             one
             for seed in range(8)
-            for one in beam_search(chance_model(6, seed), *sources_of(4, 6, seed), END, 8, config)
+            for one in beam_search(chance_model(6, seed), *sources_of(4, 6, seed), END, [8] * 4, config)
         ]
         lengths.append(sum(len(one.tokens) for one in found))
     assert lengths[0] < lengths[1]
@@ -146,7 +151,7 @@ def test_a_text_without_an_end_is_cut_off_at_the_limit() -> None:
     with torch.no_grad():  # the end is as good as impossible
         model.head = torch.nn.Linear(16, 5)
         model.head.bias[END] = -1e4
-    (one,) = beam_search(model, *sources_of(1, 5, 1), END, 7, BeamConfig(beam=3))
+    (one,) = beam_search(model, *sources_of(1, 5, 1), END, [7], BeamConfig(beam=3))
     assert len(one.tokens) == 7 and not one.ended and math.isfinite(one.score)
 
 

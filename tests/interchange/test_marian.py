@@ -114,7 +114,9 @@ def test_what_homespun_exported(transformers: ModuleType, feedforward: str, tmp_
 
     _, source, documents = batch
     written = theirs.generate(input_ids=source, attention_mask=documents, num_beams=1, do_sample=False, max_length=21)
-    for row, found in zip(written.tolist(), beam_search(ours, source, documents, END, 20, BeamConfig(1)), strict=True):
+    for row, found in zip(
+        written.tolist(), beam_search(ours, source, documents, END, [20] * len(source), BeamConfig(1)), strict=True
+    ):
         assert row[0] == END
         theirs_without_end = row[1 : row.index(END, 1)] if END in row[1:] else row[1:]
         assert list(found.tokens[:19]) == theirs_without_end[:19]  # the library forces an end at its limit

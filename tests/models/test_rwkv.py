@@ -126,30 +126,6 @@ def test_a_text_in_pieces_is_the_text(data: st.DataObject, length: int) -> None:
     torch.testing.assert_close(torch.cat(pieces, dim=1), whole, rtol=1e-4, atol=1e-4)
 
 
-def test_the_cache_does_not_grow_and_can_forget() -> None:
-    model, tokens = model_of(), tokens_of(40)
-    cache, sizes = model.new_cache(batch=2), []
-    with torch.inference_mode():
-        for position in range(tokens.shape[1]):
-            model(tokens[:, position : position + 1], cache)
-            sizes.append(sum(part.numel() for state in cache.layers for part in state))
-        cache.clear()
-        again = model(tokens, cache)
-        torch.testing.assert_close(again, model(tokens))
-    assert len(set(sizes)) == 1
-    assert sizes[0] == 2 * SMALL.layers * SMALL.width * (2 + SMALL.head_width)
-
-
-def test_a_later_token_changes_no_earlier_logit() -> None:
-    model, tokens = model_of(), tokens_of(2 * CHUNK)
-    changed = tokens.clone()
-    changed[:, 20:] = (changed[:, 20:] + 7) % SMALL.vocabulary_size
-    with torch.inference_mode():
-        before, after = model(tokens), model(changed)
-    assert torch.equal(before[:, :20], after[:, :20])
-    assert not torch.allclose(before[:, 20:], after[:, 20:])
-
-
 def test_packed_documents_are_refused() -> None:
     with pytest.raises(ValueError, match="one text per row"):
         model_of().hidden(tokens_of(4), documents=torch.zeros(2, 4, dtype=torch.long))

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from homespun.common.errors import DamagedFileError, HomespunError, UsageError
-from homespun.common.files import TEMPORARY_PREFIX, explain_os_error
+from homespun.common.files import atomic_file, explain_os_error
 from homespun.training.word_vectors.settings import LARGEST_DIMENSIONS
 from homespun.training.word_vectors.vectors import WordVectors
 from homespun.training.word_vectors.vocabulary import Array
@@ -25,17 +25,10 @@ def write_text_format(found: WordVectors, path: Path) -> None:
     for word in found.words:
         if word.split() != [word]:
             raise UsageError(f"the word {word!r} has white space in it, which this format cannot hold")
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
     try:
-        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(written_lines(found))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except (OSError, UnicodeEncodeError) as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise explain_os_error(error, "cannot write") from error
+        with atomic_file(path) as file:
+            file.writelines(line.encode("utf-8") for line in written_lines(found))
+    except UnicodeEncodeError as error:
         raise HomespunError(f"a word cannot be written as UTF-8 ({error})") from error
 
 

@@ -10,7 +10,6 @@ Small texts are learned by NumPy, where the kernel would have to be compiled fir
 numba, or with ``HOMESPUN_PLAIN=1``.
 """
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +21,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from homespun.common.cores import available_cores
 from homespun.common.errors import HomespunError
 from homespun.common.progress import Advance, ignore
 from homespun.tokenizer.compiled.machine_code import NoMachineCode, is_ready
@@ -101,18 +101,13 @@ def make_learners(
     kernel = KERNELS[config.method]
     work = passages.words * config.epochs
     if compiled_is_allowed() and (is_ready(kernel) or work >= WORTH_COMPILING):
-        threads = config.threads or cores()
+        threads = config.threads or available_cores()
         try:
             return [CompiledLearner(passages, tables, keep, draw, config) for _ in range(threads)]
         except NoMachineCode as error:
             line = f"homespun: word vectors are learned in plain Python, which is many times slower: {error}"
             print(line, file=sys.stderr)
     return [PlainLearner(passages, tables, keep, draw, config)]
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def learn_all(learners: Sequence[Learner], chunks: Iterator[Chunk], advance: Advance) -> None:
