@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from homespun.common.errors import DamagedFileError, HomespunError
 
@@ -38,20 +38,28 @@ def explain_os_error(error: OSError, doing: str) -> HomespunError:
     return HomespunError(f"{doing}{where}: {reason}")
 
 
-def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write ``content`` to ``path`` so that a kill at any moment leaves the old file or the new one."""
-    raw = content.encode("utf-8") if isinstance(content, str) else content
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Give a temporary file to fill; on success it becomes ``path``, on failure it goes away."""
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
     try:
         with open(temporary, "wb") as file:
-            file.write(raw)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise explain_os_error(error, "cannot write") from error
+        if isinstance(error, OSError):
+            raise explain_os_error(error, "cannot write") from error
+        raise
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write ``content`` to ``path`` so that a kill at any moment leaves the old file or the new one."""
+    with atomic_file(path) as file:
+        file.write(content.encode("utf-8") if isinstance(content, str) else content)
 
 
 def write_json(path: Path, value: Any) -> None:
