@@ -120,6 +120,7 @@ def test_output_for_programs(shared: tuple[GPT, Path], tmp_path: Path, capsys: p
         (["export", "nowhere", "--format", "huggingface", "--out", "x"], 2, "no run folder nowhere"),
         (["export", "nowhere", "--format", "onnx", "--out", "x"], 2, "onnx"),
         (["export", "nowhere", "--format", "gguf", "--out", "x", "--shard-bytes", "0"], 2, "--shard-bytes is 0"),
+        (["export", "nowhere", "--format", "rwkv", "--out", "x", "--nearest-split"], 2, "is for --format gguf"),
     ],
 )
 def test_a_wrong_call_gets_one_clear_line(
