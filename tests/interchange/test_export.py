@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from homespun.common.errors import DamagedFileError, HomespunError, UsageError
 from homespun.common.progress import Silent
@@ -234,6 +234,17 @@ def test_a_flipped_bit_of_any_file_is_noticed(target: str, tmp_path: Path) -> No
     (out / "config.json").unlink()
     with pytest.raises(DamagedFileError, match=r"config.json is missing, which manifest.json lists"):
         FORMATS[target].read(out, Reading())
+
+
+def test_our_own_files_with_a_number_that_is_none(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    export(our_model("llama"), folder, "safetensors")
+    (folder / "manifest.json").unlink()
+    tensors = load_file(folder / "model.safetensors")
+    tensors["final_norm.weight"][3] = float("nan")
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(DamagedFileError, match=r"final_norm.weight has numbers that are infinite or no numbers"):
+        recognize(folder).read(folder, Reading())
 
 
 def test_a_manifest_of_others_says_nothing(tmp_path: Path) -> None:

@@ -189,6 +189,14 @@ def test_paths_that_are_no_files(tmp_path: Path) -> None:
     refuses("no such file or folder", read_gguf, tmp_path / "missing.gguf")
 
 
+@pytest.mark.parametrize("number", [float("inf"), float("nan")])
+def test_weights_that_are_no_numbers(unsealed: bytes, tmp_path: Path, number: float) -> None:
+    path = write_raw(unsealed, tmp_path / "model.gguf")
+    start = read_container(path).entries["blk.0.attn_k.weight"].start
+    raw = unsealed[:start] + struct.pack("<f", number) + unsealed[start + 4 :]
+    refuses("has numbers that are infinite or no numbers", read_raw, raw, path)
+
+
 def test_a_number_too_large_for_float32(unsealed: bytes, tmp_path: Path) -> None:
     container = read_container(write_raw(unsealed, tmp_path / "model.gguf"))
     numbers = {"double": Value(Kind.FLOAT64, 1e300), "small": Value(Kind.FLOAT64, 1e-6)}
