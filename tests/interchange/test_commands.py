@@ -69,7 +69,9 @@ def test_later_commands_take_it(imported: Path, tmp_path: Path, capsys: pytest.C
     for command in (["report", str(imported)], ["config", "show", "--run", str(imported)]):
         assert run(command) == 0
     assert "imported: imported" in capsys.readouterr().out
-    assert "These weights were imported" in (imported / "report.html").read_text("utf-8")
+    page = (imported / "report.html").read_text("utf-8")
+    assert "These weights were imported" in page and "This is how it was imported" in page
+    assert "homespun generate" in page and "--resume" not in page and "homespun build" not in page
     for target in ("huggingface", "safetensors"):
         again = tmp_path / target
         assert run(["export", str(imported), "--format", target, "--out", str(again)]) == 0
