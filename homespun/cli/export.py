@@ -21,6 +21,10 @@ def export(
     out: Annotated[Path, Parameter(help="the folder to write")],
     number: Annotated[str, Parameter(help="the type of the weights: F32, F16, BF16; for gguf also Q8_0, Q4_0")] = "F32",
     shard_bytes: Annotated[int, Parameter(help="the most that goes into one file (huggingface)")] = 5_000_000_000,
+    nearest_split: Annotated[
+        bool,
+        Parameter(negative=(), help="gguf: take the nearest split where llama.cpp has none equal to ours"),
+    ] = False,
     json_output: Annotated[bool, Parameter(name="--json", negative=(), help="print the result for programs")] = False,
 ) -> None:
     """Write a run's model for another program: Hugging Face's library, llama.cpp and ollama, RWKV-7's, or your own.
@@ -31,6 +35,8 @@ def export(
     """
     if shard_bytes < 1:
         raise UsageError(f"--shard-bytes is {shard_bytes}; it must be at least 1")
+    if nearest_split and format_name != "gguf":
+        raise UsageError(f"--nearest-split is for --format gguf; {format_name} keeps every tokenizer as it is")
     from homespun.inference.load import load_for_inference
     from homespun.interchange.export import export_model
     from homespun.interchange.formats import FORMATS
@@ -38,7 +44,7 @@ def export(
 
     reporter = choose_reporter()
     model, tokenizer = load_for_inference(run, reporter.warn)
-    options = Writing(number.upper(), shard_bytes, reporter.warn)
+    options = Writing(number.upper(), shard_bytes, nearest_split, reporter.warn)
     done = export_model(model, tokenizer, FORMATS[format_name], out, options, reporter)
     if json_output:
         print(

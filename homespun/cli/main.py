@@ -71,6 +71,10 @@ def run(arguments: list[str]) -> int:
         # The reader has gone (| head): nothing more to say, and nothing to print it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except UnicodeError as error:  # standard input that is no text, or an argument that cannot be printed
+        return complain(f"what was given is not UTF-8 ({error})", UsageError.exit_code)
+    except MemoryError:
+        return complain("there is not enough memory; free some, or take a smaller model", HomespunError.exit_code)
     except OSError as error:
         return complain(str(explain_os_error(error, "cannot use")), HomespunError.exit_code)
     return result if isinstance(result, int) else 0

@@ -4,6 +4,7 @@ In: sources, or a folder that ``train`` or ``import`` wrote. Out: such a folder,
 """
 
 import json
+import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -145,7 +146,7 @@ def evaluate(
     sections += [all_together(sections)] if sections else []
     agreement = {str(path): score_similarity(nearest, read_judgements(path)) for path in similarity}
     if json_output:
-        scores = {path: asdict(score) for path, score in agreement.items()}
+        scores = {path: asdict(score) | {"spearman": finite(score.spearman)} for path, score in agreement.items()}
         rows = [asdict(section) | {"accuracy": section.accuracy} for section in sections]
         print(json.dumps({"analogies": rows, "similarity": scores}, ensure_ascii=False))
         return
@@ -210,6 +211,11 @@ def refuse_existing(path: Path) -> None:
     """Raise ``UsageError`` rather than write over something."""
     if path.exists():
         raise UsageError(f"{path} exists; give another --out")
+
+
+def finite(value: float) -> float | None:
+    """A number for programs: JSON has no word for one that is none."""
+    return value if math.isfinite(value) else None
 
 
 def as_json(found: "Sequence[Neighbour]") -> list[dict[str, Any]]:

@@ -73,7 +73,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise explain_os_error(error, "cannot read") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedFileError(f"{path} is damaged (not JSON: {error}); make it again") from error
 
 

@@ -6,14 +6,13 @@
 Pickles are never opened. Shapes: N images, S pixels of a side, K channels.
 """
 
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from homespun.common.array_files import DAMAGED_ARRAYS, in_one_line
 from homespun.common.errors import DamagedFileError, HomespunError, UsageError
 from homespun.common.files import explain_os_error
 from homespun.common.progress import Advance, ignore
@@ -149,6 +148,5 @@ def arrays_of(path: Path, *names: str) -> Iterator[np.ndarray]:
                 yield archive[name]
     except OSError as error:
         raise explain_os_error(error, "cannot read") from error
-    # ValueError: also objects, which would be pickles. MemoryError: a shape that cannot be.
-    except (ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        raise DamagedFileError(f"{path} cannot be read as a file of arrays ({error})") from error
+    except DAMAGED_ARRAYS as error:  # also objects, which would be pickles
+        raise DamagedFileError(f"{path} cannot be read as a file of arrays ({in_one_line(error)})") from error

@@ -1,10 +1,10 @@
 """GGUF among the formats: a folder with ``model.gguf`` and the ``Modelfile`` that makes an ollama model of it."""
 
-import importlib
 from pathlib import Path
-from typing import Any
 
 from homespun.common.errors import HomespunError, UsageError
+from homespun.interchange.gguf import read_gguf, write_gguf, write_modelfile
+from homespun.interchange.gguf.splits import has_equal
 from homespun.interchange.manifest import check_manifest
 from homespun.interchange.options import Reading, Writing
 from homespun.interchange.weights import Weights
@@ -12,17 +12,17 @@ from homespun.interchange.weights import Weights
 FILE, ENDING = "model.gguf", ".gguf"
 
 
-def gguf() -> Any:
-    """The room of the format itself."""
-    return importlib.import_module("homespun.interchange.gguf")
-
-
 def write_folder(weights: Weights, folder: Path, options: Writing) -> None:
     """Both files."""
+    if options.nearest_split and not has_equal(weights.tokenizer.vocabulary):
+        options.warn(
+            f"llama.cpp has no split equal to {weights.tokenizer.pattern}; with the nearest one it gives the model "
+            "other tokens for some texts than it has learned from"
+        )
     numbers = sum(tensor.numel() for tensor in weights.tensors.values())
     options.begin(numbers)
-    gguf().write_gguf(weights, folder / FILE, number=options.number)
-    gguf().write_modelfile(folder, weights, folder / FILE)
+    write_gguf(weights, folder / FILE, number=options.number, nearest_split=options.nearest_split)
+    write_modelfile(folder, weights, folder / FILE)
     options.advance(numbers)
 
 
@@ -36,7 +36,7 @@ def read_folder(path: Path, options: Reading) -> Weights:
     if path.is_dir():
         check_manifest(path)
         path = only_file(path)
-    weights: Weights = gguf().read_gguf(path)
+    weights = read_gguf(path)
     numbers = sum(tensor.numel() for tensor in weights.tensors.values())
     options.begin(numbers)
     options.advance(numbers)

@@ -31,10 +31,14 @@ class Reading:
 
 @dataclass(frozen=True)
 class Writing:
-    """``number``: the type of the weights, in the words of GGUF. ``shard_bytes``: the most that goes into one file."""
+    """``number``: the type of the weights, in the words of GGUF. ``shard_bytes``: the most that goes into one file.
+
+    ``nearest_split``: of GGUF, take the split nearest to the tokenizer's where llama.cpp has no equal one.
+    """
 
     number: str = "F32"
     shard_bytes: int = SHARD_BYTES
+    nearest_split: bool = False
     warn: Callable[[str], None] = tell_nobody
     begin: Advance = ignore
     advance: Advance = ignore

@@ -54,6 +54,10 @@ def read_folder(path: Path, options: Reading) -> Weights:
     for name, tensor in tensors.items():
         if source.type_name(name) != EXPECTED:
             raise DamagedFileError(f"{source.file(name)}: {name} has the type {source.type_name(name)}, not {EXPECTED}")
+        if not bool(tensor.isfinite().all()):
+            raise DamagedFileError(
+                f"{source.file(name)} is damaged: {name} has numbers that are infinite or no numbers"
+            )
         options.advance(tensor.numel())
     return Weights(config, tensors, tokenizer)
 

@@ -6,7 +6,7 @@ from homespun.inference.uses import CONTINUE, NAME, USES
 from homespun.report.facts import Facts
 from homespun.report.lookup import number, sequence, text
 from homespun.report.markup import chapter, code, element, escape, fold, not_yet, table
-from homespun.report.overview import brief
+from homespun.report.overview import IMPORTED, brief
 from homespun.report.read_run import RunData
 from homespun.report.wording import plain, size
 
@@ -58,16 +58,20 @@ def commands(run: RunData) -> list[tuple[str, str]]:
     """What to type to reproduce this run and to go on from it: (purpose, command)."""
     folder = shlex.quote(str(run.folder))
     again = shlex.quote(f"{run.folder}-again")
+    use = USES.get(text(run.model, "task") or "", NAME if run.images else CONTINUE)
+    uses = use.commands_for(folder, shlex.quote(use.example(first_prompt(run))))
+    original = shlex.join(str(word) for word in sequence(run.run, "command"))
+    if run.state == IMPORTED:
+        anew = f"homespun train SOURCES --config {folder}/config.toml --out {again}"
+        found = [("This is how it was imported", original)] if original else []
+        return [*found, *uses, ("Train a model of this shape from the beginning", anew)]
     sources = " ".join(shlex.quote(str(source)) for source in sequence(run.run, "sources")) or "SOURCES"
     rebuild = f"homespun build {sources} --config {folder}/config.toml --out {again}"
     data = "images" if run.images else "text"
     found = [(f"Make the same model again, from the same {data}", rebuild)]
-    original = [str(word) for word in sequence(run.run, "command")]
     if original:
-        found.append(("This is how it was started", shlex.join(original)))
-    use = USES.get(text(run.model, "task") or "", NAME if run.images else CONTINUE)
-    found += use.commands_for(folder, shlex.quote(use.example(first_prompt(run))))
-    return [*found, ("Train on from its last checkpoint", f"homespun train --resume {folder}")]
+        found.append(("This is how it was started", original))
+    return [*found, *uses, ("Train on from its last checkpoint", f"homespun train --resume {folder}")]
 
 
 def first_prompt(run: RunData) -> str:

@@ -1,5 +1,6 @@
 """The way in: quick, typed, layered, and with a clear line for everything that is called wrongly."""
 
+import io
 import json
 import subprocess
 import sys
@@ -70,6 +71,33 @@ def test_a_wrong_call_gets_one_clear_line(
     monkeypatch.chdir(tmp_path)
     assert words in complaint(arguments, capsys)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [["generate", "nowhere", "--prompt", "-"], ["translate", "nowhere", "--file", "-"]])
+def test_input_that_is_no_text_gets_one_clear_line(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9"), "utf-8"))
+    assert "not UTF-8" in complaint(command, capsys)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed"), 2, "not UTF-8"),
+        (MemoryError(), 1, "not enough memory"),
+    ],
+)
+def test_what_python_raises_gets_one_clear_line(
+    error: Exception, code: int, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("homespun.cli.main.app", fail)
+    assert run([]) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
 
 
 @pytest.mark.parametrize(

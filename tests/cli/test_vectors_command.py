@@ -81,6 +81,9 @@ def test_evaluation(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert [row["section"] for row in answer["analogies"]] == ["food", "nothing", "all together"]
     assert answer["analogies"][2]["asked"] == 1 and answer["analogies"][1]["accuracy"] is None
     assert -1 <= answer["similarity"][str(pairs)]["spearman"] <= 1
+    pairs.write_text("king\tqueen\t5\ncat\tdog\t5\n")  # judged alike, so that there is no order to compare
+    assert run(["vectors", "evaluate", str(folder / "v"), "--similarity", str(pairs), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["similarity"][str(pairs)]["spearman"] is None
     assert "nothing to evaluate" in complaint(["vectors", "evaluate", folder / "v"], capsys, 2)
 
 

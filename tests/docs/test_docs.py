@@ -2,12 +2,13 @@
 
 import importlib
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 from cyclopts import App
 
-from homespun.cli.main import app
+from homespun.cli.main import app, run
 from homespun.common.configuration import flatten
 from homespun.pipeline.configuration import Options
 from tests.docs.pages import ROOT, Block, Page, all_pages, is_excerpt
@@ -53,6 +54,15 @@ def test_commands_run(page: Page, workplace: Path, monkeypatch: pytest.MonkeyPat
     for block in page.blocks("sh"):
         for line in command_lines(block):
             run_line(line, block, monkeypatch)
+
+
+def test_the_estimate_on_its_page_is_what_the_command_says(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Page(ROOT / "docs" / "7-the-plan.md")
+    commands = (line for block in page.blocks("sh") for line in command_lines(block))
+    command = next(line for line in commands if line.startswith("homespun estimate"))
+    (told,) = page.blocks("text")
+    assert run(shlex.split(command)[1:]) == 0
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == told.text.splitlines()
 
 
 @every_page

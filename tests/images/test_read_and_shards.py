@@ -14,6 +14,7 @@ from homespun.common.errors import DamagedFileError, HomespunError, UsageError
 from homespun.images.read import LabelledImages, in_order, read_images, read_pictures
 from homespun.images.settings import ImagesConfig
 from homespun.images.shards import ImageShards, choose_validation, read_manifest, verify_images, write_images
+from tests.damaged_arrays import HEADERS, encrypt, write_archive
 from tests.images.conftest import png_bytes, stripes
 
 
@@ -40,6 +41,22 @@ def test_several_sources_are_one_set(archive: Path, picture_folder: Path) -> Non
 def test_numbers_stand_in_their_own_order() -> None:
     assert in_order({"10", "9", "1"}) == ("1", "9", "10")
     assert in_order({"b", "10", "9"}) == ("10", "9", "b")
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_header_that_numpy_cannot_read_is_one_line(header: bytes, tmp_path: Path) -> None:
+    write_archive(tmp_path / "bad.npz", "images", header)
+    with pytest.raises(HomespunError, match=r"bad\.npz") as raised:
+        read_images([str(tmp_path / "bad.npz")])
+    assert "\n" not in str(raised.value)
+
+
+def test_an_encrypted_archive_is_one_line(archive: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "encrypted.npz"
+    copy.write_bytes(archive.read_bytes())
+    encrypt(copy)
+    with pytest.raises(HomespunError, match="encrypted"):
+        read_images([str(copy)])
 
 
 @pytest.mark.parametrize(

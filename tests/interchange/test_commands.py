@@ -1,6 +1,10 @@
 """``homespun import`` and ``homespun export``: a run folder that later commands take, and clear lines for the rest."""
 
 import json
+import pickle
+import shutil
+import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +69,9 @@ def test_later_commands_take_it(imported: Path, tmp_path: Path, capsys: pytest.C
     for command in (["report", str(imported)], ["config", "show", "--run", str(imported)]):
         assert run(command) == 0
     assert "imported: imported" in capsys.readouterr().out
-    assert "These weights were imported" in (imported / "report.html").read_text("utf-8")
+    page = (imported / "report.html").read_text("utf-8")
+    assert "These weights were imported" in page and "This is how it was imported" in page
+    assert "homespun generate" in page and "--resume" not in page and "homespun build" not in page
     for target in ("huggingface", "safetensors"):
         again = tmp_path / target
         assert run(["export", str(imported), "--format", target, "--out", str(again)]) == 0
@@ -120,6 +126,7 @@ def test_output_for_programs(shared: tuple[GPT, Path], tmp_path: Path, capsys: p
         (["export", "nowhere", "--format", "huggingface", "--out", "x"], 2, "no run folder nowhere"),
         (["export", "nowhere", "--format", "onnx", "--out", "x"], 2, "onnx"),
         (["export", "nowhere", "--format", "gguf", "--out", "x", "--shard-bytes", "0"], 2, "--shard-bytes is 0"),
+        (["export", "nowhere", "--format", "rwkv", "--out", "x", "--nearest-split"], 2, "is for --format gguf"),
     ],
 )
 def test_a_wrong_call_gets_one_clear_line(
@@ -129,6 +136,70 @@ def test_a_wrong_call_gets_one_clear_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model").symlink_to(shared[1])
     assert says in fail(arguments, capsys, code)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def cut(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-9])
+
+
+def claim_a_long_header(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(struct.pack("<Q", 1 << 60) + path.read_bytes()[8:])
+
+
+def pickle_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({}))
+
+
+def make_weights_a_folder(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").mkdir()
+
+
+def make_config_a_folder(folder: Path) -> None:
+    (folder / "config.json").unlink()
+    (folder / "config.json").mkdir()
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "flipped": (
+        lambda folder: flip(folder / "model.safetensors"),
+        "model.safetensors was changed since it was written",
+    ),
+    "cut": (cut, "model.safetensors is cut off"),
+    "header": (claim_a_long_header, "its header would have 1,152,921,504,606,846,976 bytes"),
+    "empty": (lambda folder: (folder / "model.safetensors").write_bytes(b""), "it has only 0 bytes"),
+    "empty settings": (lambda folder: (folder / "config.json").write_bytes(b""), "config.json is damaged"),
+    "no settings": (lambda folder: (folder / "config.json").unlink(), "has no config.json"),
+    "settings in a folder": (make_config_a_folder, "has no config.json"),
+    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "has no weights"),
+    "weights in a folder": (make_weights_a_folder, "has no weights"),
+    "pickle": (pickle_weights, "pytorch_model.bin is a pickle"),
+    "architecture": (lambda folder: (folder / "config.json").write_text('{"model_type": "x"}'), "unknown model_type"),
+    "tokenizer": (lambda folder: (folder / "tokenizer.json").write_bytes(b"\xff"), "tokenizer.json"),
+    "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer"),
+}
+
+
+def flip(path: Path) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 1
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_source_is_one_line_and_leaves_nothing(
+    name: str, shared: tuple[GPT, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage, says = DAMAGES[name]
+    source = tmp_path / "model"
+    shutil.copytree(shared[1], source)
+    if name != "flipped":  # what only the checksums can tell
+        (source / "manifest.json").unlink()
+    damage(source)
+    assert says in fail(["import", str(source), "--out", str(tmp_path / "run")], capsys, 1)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 

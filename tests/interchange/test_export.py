@@ -1,16 +1,13 @@
 """Exports: what cannot be written is refused, what was not written as meant leaves nothing behind."""
 
-import hashlib
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from homespun.common.errors import DamagedFileError, HomespunError, UsageError
 from homespun.common.progress import Silent
@@ -28,7 +25,7 @@ from homespun.models.registry import build_model
 from homespun.models.settings import SETTINGS, GPTConfig, TextModelConfig
 from homespun.tokenizer.formats import write_vocabulary
 from homespun.tokenizer.tokenizer import Tokenizer
-from tests.interchange.conftest import FAMILY_OF, OURS, TOKENIZER, our_model, randomize
+from tests.interchange.conftest import FAMILY_OF, MERGES, OURS, TOKENIZER, our_model, randomize
 
 
 def export(model: Any, path: Path, name: str = "huggingface", **options: Any) -> Any:
@@ -239,6 +236,17 @@ def test_a_flipped_bit_of_any_file_is_noticed(target: str, tmp_path: Path) -> No
         FORMATS[target].read(out, Reading())
 
 
+def test_our_own_files_with_a_number_that_is_none(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    export(our_model("llama"), folder, "safetensors")
+    (folder / "manifest.json").unlink()
+    tensors = load_file(folder / "model.safetensors")
+    tensors["final_norm.weight"][3] = float("nan")
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(DamagedFileError, match=r"final_norm.weight has numbers that are infinite or no numbers"):
+        recognize(folder).read(folder, Reading())
+
+
 def test_a_manifest_of_others_says_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out"
     export(our_model("llama"), out)
@@ -266,40 +274,38 @@ def test_a_fixed_batch_is_fixed_and_fits() -> None:
     assert torch.equal(batch, verify.fixed_batch(config))
 
 
-class FakeGGUF(ModuleType):
-    """The other room's three functions, in memory: what is tested here is that the registry reaches them."""
-
-    def __init__(self) -> None:
-        super().__init__("homespun.interchange.gguf")
-        self.kept: dict[str, tuple[Weights, str]] = {}
-
-    def write_gguf(self, weights: Weights, path: Path, number: str) -> None:
-        path.write_bytes(b"GGUF" + hashlib.sha256(number.encode()).digest())
-        self.kept[path.name] = (weights, number)
-
-    def write_modelfile(self, path: Path, weights: Weights, gguf: Path) -> None:
-        (path / "Modelfile").write_text(f"FROM ./{gguf.name}\n")
-
-    def read_gguf(self, path: Path) -> Weights:
-        return self.kept[path.name][0]
-
-
-def test_gguf_is_reached_by_its_import_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = FakeGGUF()
-    monkeypatch.setitem(sys.modules, "homespun.interchange.gguf", fake)
-    out = tmp_path / "out"
-    done = export(our_model("llama"), out, "gguf", number="Q8_0")
-    assert fake.kept["model.gguf"][1] == "Q8_0" and not done.verified.exact
-    assert "within the rounding of their type" in done.verified.words()
+@pytest.mark.parametrize("number", ["F32", "BF16", "Q8_0", "Q4_0"])
+def test_gguf_with_its_modelfile(number: str, tmp_path: Path) -> None:
+    out, model = tmp_path / "out", our_model("llama")
+    done = export(model, out, "gguf", number=number)
+    assert done.verified.exact == (number == "F32")
+    assert ("to the bit" if number == "F32" else "within the rounding of their type") in done.verified.words()
     assert set(done.files) == {"model.gguf", "Modelfile", "manifest.json"}
     for path in (out, out / "model.gguf"):
         assert recognize(path).name == "gguf"
-        assert recognize(path).read(path, Reading()) is fake.kept["model.gguf"][0]
+        found = recognize(path).read(path, Reading())
+        assert found.config == model.config and found.tensors.keys() == dict(model.named_parameters()).keys()
     with pytest.raises(UsageError, match=r"leave out --tokenizer"):
         recognize(out).read(out, Reading(tokenizer=out))
     (out / "other.gguf").write_bytes(b"GGUF")
     with pytest.raises(HomespunError, match=r"model.gguf, other.gguf; name one file"):
         recognize(out).read(out, Reading())
+
+
+def test_a_split_that_llama_cpp_does_not_have(tmp_path: Path) -> None:
+    tokenizer, model, told = Tokenizer("homespun", MERGES), our_model("qwen3"), list[str]()
+
+    def write(**options: Any) -> Any:
+        return export_model(model, tokenizer, FORMATS["gguf"], tmp_path / "out", Writing(**options), Silent())
+
+    with pytest.raises(HomespunError, match=r"--nearest-split takes the nearest one"):
+        write()
+    assert list(tmp_path.iterdir()) == []
+    write(nearest_split=True, warn=told.append)
+    (line,) = told
+    assert "no split equal to homespun" in line
+    export(model, tmp_path / "equal", "gguf", nearest_split=True, warn=told.append)
+    assert told == [line]  # of one that has an equal nothing is to be told
 
 
 def test_rebuilt_models_are_checked() -> None:

@@ -66,6 +66,8 @@ def change_tensors(folder: Path, changes: dict[str, torch.Tensor | None]) -> Non
         ("llama", {"architectures": ["LlamaForSequenceClassification"]}, "unknown architectures"),
         ("llama", {"architectures": ["OtherForCausalLM"], "model_type": None}, "unknown architectures"),
         ("llama", {"architectures": "LlamaForCausalLM"}, "unknown architectures"),
+        ("llama", {"architectures": {"a": 1}, "model_type": None}, "unknown architectures"),
+        ("llama", {"architectures": 3, "model_type": None}, "unknown architectures"),
         ("llama", {"hidden_act": "gelu"}, "hidden_act is 'gelu'; homespun computes only \"silu\""),
         ("llama", {"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_scaling is {'type': 'linear'"),
         ("llama", {"rope_scaling": "llama3"}, "rope_scaling is 'llama3'"),
@@ -84,6 +86,7 @@ def change_tensors(folder: Path, changes: dict[str, torch.Tensor | None]) -> Non
         ("llama", {"head_dim": None, "num_attention_heads": 5, "num_key_value_heads": 5}, "model.heads"),
         ("llama", {"num_key_value_heads": 3}, "model.key_value_heads 3"),
         ("llama", {"rms_norm_eps": "small"}, "rms_norm_eps is 'small'; it must be a number"),
+        ("llama", {"rms_norm_eps": 10**400}, "rms_norm_eps is 1000000"),
         ("llama", {"tie_word_embeddings": 1}, "tie_word_embeddings is 1; it must be true or false"),
         ("llama", {"num_hidden_layers": 9999}, "asks for 9,999 layers, the weights are"),
         ("qwen3", {"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000; it must be a whole number from 1 to"),
@@ -283,6 +286,8 @@ def test_chat_templates_wherever_they_stand(llama: Path) -> None:
     change(llama / "tokenizer_config.json", chat_template=[{"name": "tool_use", "template": "x"},
                                                            {"name": "default", "template": "named"}])  # fmt: skip
     assert read(llama).tokenizer.chat_template == "named"
+    change(llama / "tokenizer_config.json", chat_template=[{"name": [], "template": "x"}, {"name": "default"}, 3])
+    assert read(llama).tokenizer.chat_template is None
     (llama / "chat_template.jinja").write_text(TEMPLATE)
     assert read(llama).tokenizer.chat_template == TEMPLATE
 

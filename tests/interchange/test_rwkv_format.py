@@ -95,6 +95,23 @@ def test_other_programs_leave_other_shapes_types_and_useless_tensors(model: RWKV
     assert all(torch.equal(found.tensors[name], value.bfloat16().float()) for name, value in model.named_parameters())
 
 
+def test_a_head_of_another_type_is_not_the_embedding(model: RWKV, folder: Path) -> None:
+    path = folder / "model.safetensors"
+    theirs = load_file(path)
+    theirs["head.weight"] = theirs["emb.weight"].bfloat16()
+    save_file(theirs, path)
+    found = read(path)
+    assert not found.config.tied_embeddings
+    assert torch.equal(found.tensors["head.weight"], theirs["head.weight"].float())
+
+
+@pytest.mark.parametrize("context", ["0", "-3", "many", "9" * 5000, "²"])
+def test_a_context_that_makes_no_sense_is_not_believed(folder: Path, context: str) -> None:
+    path = folder / "model.safetensors"
+    save_file(load_file(path), path, {"context": context})
+    assert read(path).config.context == 4096
+
+
 def test_rows_that_stand_for_no_token_are_left_out(folder: Path) -> None:
     path, warnings = folder / "model.safetensors", list[str]()
     theirs = load_file(path)

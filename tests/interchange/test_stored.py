@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from homespun.common.errors import DamagedFileError, HomespunError, UsageError
 from homespun.interchange.stored import open_tensors
 from homespun.interchange.stored.safetensors_file import TYPES
+from tests.damaged_arrays import HEADERS, encrypt, write_archive
 
 TENSORS = {
     "a": torch.arange(6, dtype=torch.float32).view(2, 3),
@@ -256,6 +257,18 @@ def test_damaged_numpy_archives(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header)
     assert "a.npy is damaged (shape (1000000000000,)" in complaint(path)
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_header_that_numpy_cannot_read(header: bytes, tmp_path: Path) -> None:
+    write_archive(tmp_path / "model.npz", "a", header)
+    assert "a.npy is damaged" in complaint(tmp_path / "model.npz")
+
+
+def test_an_encrypted_archive(tmp_path: Path) -> None:
+    np.savez(tmp_path / "model.npz", a=np.ones(2))
+    encrypt(tmp_path / "model.npz")
+    assert "encrypted" in complaint(tmp_path / "model.npz")
 
 
 def test_a_folder_without_weights(tmp_path: Path) -> None:

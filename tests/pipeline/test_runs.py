@@ -125,6 +125,21 @@ def test_a_folder_left_by_a_killed_start_is_used_again(
     assert sha256_of_file(out / LAST) == sha256_of_file(finished_run / LAST)
 
 
+def test_a_clock_that_jumps_changes_nothing(
+    text_folder: Path, tmp_path: Path, tiny: list[str], finished_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Durations come from a clock that nobody can set."""
+    chance = random.Random(1)
+    monkeypatch.setattr(time, "time", lambda: chance.uniform(0, 4e9))
+    out = tmp_path / "jumps"
+    assert run(["train", str(text_folder), "--out", str(out), *tiny]) == 0
+    assert sha256_of_file(out / LAST) == sha256_of_file(finished_run / LAST)
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    seconds = [row["seconds"] for row in rows]
+    assert seconds == sorted(seconds) and 0 < seconds[-1] < 3600
+    assert 0 < json.loads((out / "run.json").read_text())["seconds_total"] < 3600
+
+
 def test_two_processes_never_share_a_run(
     finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,7 +4,6 @@ In: a container and a key. Out: a whole number, a number, a text, a truth value,
 that names the file and the key.
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -37,9 +36,11 @@ def whole_at(container: Container, key: str, largest: int, smallest: int = 1, de
 def number_at(container: Container, key: str, default: float | None = None) -> float:
     """A finite number; the shortest that is the same in float32, so that 1e-6 comes back as it was."""
     found = content_at(container, key, REAL, "a number", default)
-    if not math.isfinite(found):
+    with np.errstate(over="ignore"):  # of float64, what is too large becomes infinite, and is refused
+        single = np.float32(found)
+    if not np.isfinite(single):
         raise damaged(container.path, f"{key} is {found}")
-    return float(str(np.float32(found)))
+    return float(str(single))
 
 
 def text_at(container: Container, key: str) -> str:

@@ -52,7 +52,8 @@ def name_of_split(vocabulary: Vocabulary, nearest: bool = False) -> str:
         return NEAREST.get(pattern) or MERGES_ALWAYS[EQUAL[pattern]]
     raise HomespunError(
         f"llama.cpp has no split equal to the tokenizer's pattern {pattern}: for some texts it would give the model "
-        f"other tokens than it has learned; ask for the nearest split, or train with tokenizer.pattern = one of "
+        "other tokens than it has learned; --nearest-split takes the nearest one all the same, or train with "
+        "tokenizer.pattern = one of "
         f"{', '.join(name for name in EQUAL if name != pattern)}"
     )
 

@@ -115,7 +115,7 @@ def number_for(name: str, shape: Iterable[int], number: Number) -> Number:
 
 
 def read_tensors(container: Container, config: GPTConfig, architecture: Architecture) -> dict[str, torch.Tensor]:
-    """The tensors of a file under our names, float32; one that is missing or too much is named."""
+    """The tensors of a file under our names, float32; one that is missing, too much or not finite is named."""
     forms = forms_of(config)
     left = dict.fromkeys(container.entries)
     tensors = {}
@@ -127,6 +127,8 @@ def read_tensors(container: Container, config: GPTConfig, architecture: Architec
         rows = [container.tensor(cut.name) for cut in cuts]
         turned = [undo_interleave(part, cut.heads) if cut.heads else part for cut, part in zip(cuts, rows, strict=True)]
         tensors[name] = turned[0].contiguous() if len(turned) == 1 else torch.cat(turned)
+        if not bool(tensors[name].isfinite().all()):
+            raise damaged(container.path, f"the tensor {cuts[0].name} has numbers that are infinite or no numbers")
     if left:
         raise HomespunError(
             f"{container.path}: the tensor {next(iter(left))} is one that homespun's model does not have; "

@@ -4,20 +4,18 @@ In: values by key, and tensors with the way each is stored. Out: the file, seale
 converted a part at a time, so that writing takes no second copy of the model.
 """
 
-import contextlib
 import hashlib
-import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
 
 from homespun.common.errors import HomespunError
-from homespun.common.files import TEMPORARY_PREFIX, explain_os_error
+from homespun.common.files import atomic_file
 from homespun.interchange.gguf.container import (
     ALIGNMENT,
     HEADER,
@@ -49,7 +47,7 @@ def write_container(path: Path, metadata: Mapping[str, Value], tensors: Sequence
     head, seal_at = pack_head(metadata, tensors)
     with atomic_file(path) as file:
         checksum = hashlib.sha256()
-        for part in (head, bytes(padding(len(head))), *map_parts(tensors)):
+        for part in chain((head, bytes(padding(len(head)))), map_parts(tensors)):
             file.write(part)
             checksum.update(part)
         file.seek(seal_at)
@@ -98,22 +96,3 @@ def pack_part(tensor: StoredTensor, weights: np.ndarray) -> bytes:
             "choose BF16 or F32"
         )
     return tensor.number.pack(weights.reshape(-1, tensor.number.weights)).tobytes()
-
-
-@contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Give a temporary file to fill; on success it becomes ``path``, on failure it goes away."""
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise explain_os_error(error, "cannot write") from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

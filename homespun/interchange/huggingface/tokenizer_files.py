@@ -125,8 +125,8 @@ def read_template(folder: Path, settings: ConfigFile) -> str | None:
         return read_bytes(folder / TEMPLATE).decode("utf-8", "replace")
     value = settings.get("chat_template", None)
     if isinstance(value, list):
-        named = {one.get("name"): one.get("template") for one in value if isinstance(one, dict)}
-        value = named.get(DEFAULT_TEMPLATE)
+        named = [one.get("template") for one in value if isinstance(one, dict) and one.get("name") == DEFAULT_TEMPLATE]
+        value = named[-1] if named else None
     return value if isinstance(value, str) else None
 
 

@@ -26,6 +26,7 @@ from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.checkpoint import write_tensors
 
 PUBLISHED_CONTEXT, CONTEXT = 4096, "context"
+LONGEST_NUMBER = 10  # digits
 EPSILON = RWKVConfig.norm_epsilon
 HEAD = "head.weight"
 
@@ -59,7 +60,9 @@ def read_folder(path: Path, options: Reading) -> Weights:
 def context_of(source: TensorSource) -> int:
     """What homespun wrote into the header, or what the released models have."""
     said = source.metadata.get(CONTEXT) if isinstance(source, SafetensorsFile) else None
-    return int(said) if isinstance(said, str) and said.isdecimal() and 0 < int(said) < 1 << 31 else PUBLISHED_CONTEXT
+    if not isinstance(said, str) or not said.isdecimal() or len(said) > LONGEST_NUMBER:
+        return PUBLISHED_CONTEXT
+    return int(said) if 0 < int(said) < 1 << 31 else PUBLISHED_CONTEXT
 
 
 def tokenizer_of(folder: Path, options: Reading) -> Tokenizer:

@@ -51,6 +51,8 @@ def is_tied(source: TensorSource) -> bool:
     """Whether the head is the embedding, number for number: the format has no other word for it."""
     if HEAD not in source.names() or source.shape(HEAD) != source.shape(EMBEDDING):
         return False
+    if source.type_name(HEAD) != source.type_name(EMBEDDING):
+        return False
     return torch.equal(source.read(HEAD), source.read(EMBEDDING))
 
 

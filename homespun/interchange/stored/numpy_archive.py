@@ -5,7 +5,6 @@ checksum for each array, so a changed number is noticed.
 """
 
 import zipfile
-import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from math import prod
@@ -15,6 +14,7 @@ from typing import IO
 import numpy as np
 import torch
 
+from homespun.common.array_files import DAMAGED_ARRAYS, in_one_line
 from homespun.common.errors import DamagedFileError, HomespunError
 from homespun.common.files import explain_os_error
 
@@ -44,16 +44,16 @@ class NumpyArchive:
             }
         except OSError as error:
             raise explain_os_error(error, "cannot read") from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-            raise DamagedFileError(f"{path} is damaged (as a zip file: {error}); get it again") from error
+        except DAMAGED_ARRAYS as error:
+            raise DamagedFileError(f"{path} is damaged (as a zip file: {in_one_line(error)}); get it again") from error
 
     def header(self, info: zipfile.ZipInfo) -> Header:
         """Of one array, if it agrees with the size that the archive gives."""
         with self.archive.open(info) as file:
             try:
                 shape, _, kind = self.parse(file)
-            except (ValueError, RecursionError, MemoryError) as error:
-                raise DamagedFileError(f"{self.path}: {info.filename} is damaged ({error}); get it again") from error
+            except DAMAGED_ARRAYS as error:
+                raise self.damaged(info.filename, error) from error
             begin = file.tell()
         if kind.hasobject:
             raise HomespunError(
@@ -65,6 +65,10 @@ class NumpyArchive:
                 f"{self.path}: {info.filename} is damaged (shape {shape} of {kind} in {info.file_size:,} bytes)"
             )
         return Header(shape, kind)
+
+    def damaged(self, name: str, error: Exception) -> DamagedFileError:
+        """The line for one array that cannot be read."""
+        return DamagedFileError(f"{self.path}: {name} is damaged ({in_one_line(error)}); get it again")
 
     def parse(self, file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
         """NumPy's own header: shape, order, type."""
@@ -92,6 +96,6 @@ class NumpyArchive:
         try:
             with self.archive.open(name + ENDING) as file:
                 array = np.lib.format.read_array(file, allow_pickle=False)
-        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
-            raise DamagedFileError(f"{self.path}: {name} is damaged ({error}); get it again") from error
+        except DAMAGED_ARRAYS as error:
+            raise self.damaged(name, error) from error
         return torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))

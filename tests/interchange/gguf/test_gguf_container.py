@@ -1,5 +1,6 @@
 """The file itself: what we write, the library of its makers reads, and the other way round."""
 
+import tracemalloc
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -135,6 +136,17 @@ def test_parts_of_a_large_tensor_are_the_whole(tmp_path: Path, monkeypatch: pyte
         monkeypatch.setattr("homespun.interchange.gguf.write_container.PART", size)
         write_container(tmp_path / f"{size}.gguf", {}, [StoredTensor("t", tensor, NUMBERS["Q4_0"])])
     assert (tmp_path / "64.gguf").read_bytes() == (tmp_path / "1048576.gguf").read_bytes()
+
+
+def test_writing_takes_no_second_copy_of_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homespun.interchange.gguf.write_container.PART", 1 << 16)
+    tensor = torch.ones(64, 1 << 16)  # 16 MB
+    tracemalloc.start()
+    try:
+        write_container(tmp_path / "t.gguf", {}, [StoredTensor("t", tensor, NUMBERS["F32"])])
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

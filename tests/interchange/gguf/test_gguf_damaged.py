@@ -4,6 +4,7 @@ import random
 import struct
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -13,15 +14,21 @@ import pytest
 from homespun.common.errors import DamagedFileError, HomespunError
 from homespun.interchange.gguf import read_gguf
 from homespun.interchange.gguf.container import HEADER
+from homespun.interchange.gguf.metadata import number_at
 from homespun.interchange.gguf.read_container import read_container
+from homespun.interchange.gguf.values import Kind, Value
 from tests.interchange.gguf.conftest import refuses, same_weights
 
 MOST_MEMORY = 20_000_000
 
 
-def read_raw(raw: bytes, path: Path) -> object:
+def write_raw(raw: bytes, path: Path) -> Path:
     path.write_bytes(raw)
-    return read_gguf(path)
+    return path
+
+
+def read_raw(raw: bytes, path: Path) -> object:
+    return read_gguf(write_raw(raw, path))
 
 
 def test_files_that_end_too_early(written: Path, unsealed: bytes, tmp_path: Path) -> None:
@@ -180,6 +187,22 @@ def test_a_file_without_a_checksum_is_read(written: Path, unsealed: bytes, tmp_p
 def test_paths_that_are_no_files(tmp_path: Path) -> None:
     refuses("is a folder; give a .gguf file", read_gguf, tmp_path)
     refuses("no such file or folder", read_gguf, tmp_path / "missing.gguf")
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("nan")])
+def test_weights_that_are_no_numbers(unsealed: bytes, tmp_path: Path, number: float) -> None:
+    path = write_raw(unsealed, tmp_path / "model.gguf")
+    start = read_container(path).entries["blk.0.attn_k.weight"].start
+    raw = unsealed[:start] + struct.pack("<f", number) + unsealed[start + 4 :]
+    refuses("has numbers that are infinite or no numbers", read_raw, raw, path)
+
+
+def test_a_number_too_large_for_float32(unsealed: bytes, tmp_path: Path) -> None:
+    container = read_container(write_raw(unsealed, tmp_path / "model.gguf"))
+    numbers = {"double": Value(Kind.FLOAT64, 1e300), "small": Value(Kind.FLOAT64, 1e-6)}
+    found = replace(container, metadata=numbers)
+    refuses("double is 1e+300", number_at, found, "double")
+    assert number_at(found, "small") == 1e-6
 
 
 def test_alignments(gguf: ModuleType, unsealed: bytes, tmp_path: Path) -> None:

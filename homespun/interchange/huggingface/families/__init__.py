@@ -23,7 +23,7 @@ def family_of_file(config: ConfigFile) -> Family:
     """The family that a ``config.json`` names; one that is not known is refused with those that are."""
     known = f"homespun knows {', '.join(FAMILIES)}"
     model_type, architectures = config.get("model_type", None), config.get("architectures", None)
-    if model_type is None and architectures:
+    if model_type is None and isinstance(architectures, list) and architectures:
         model_type = next((name for name, family in FAMILIES.items() if architectures[0] in family.architectures), None)
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         what = (
