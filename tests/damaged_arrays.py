@@ -4,19 +4,19 @@ import struct
 import zipfile
 from pathlib import Path
 
-HEADERS = [
-    b"{'descr': (",
-    b"'''",
-    b"\x00",
-    b"  x = 1\n y",
-    b"{[]: 1}",
-    b"{'descr': (), 'fortran_order': False, 'shape': ()}",
-    b"{'descr': ',', 'fortran_order': False, 'shape': ()}",
-    b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}",
-    b"{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000000,)}",
-    b"(" * 5000,
-    b" " * 20000,
-]
+HEADERS = {
+    "cut off": b"{'descr': (",
+    "open text": b"'''",
+    "zero": b"\x00",
+    "indented": b"  x = 1\n y",
+    "list as key": b"{[]: 1}",
+    "empty type": b"{'descr': (), 'fortran_order': False, 'shape': ()}",
+    "no type": b"{'descr': ',', 'fortran_order': False, 'shape': ()}",
+    "negative": b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}",
+    "huge": b"{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000000,)}",
+    "deep": b"(" * 5000,
+    "long": b" " * 20000,
+}
 
 
 def write_archive(path: Path, name: str, header: bytes) -> None:

@@ -43,7 +43,7 @@ def test_numbers_stand_in_their_own_order() -> None:
     assert in_order({"b", "10", "9"}) == ("10", "9", "b")
 
 
-@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
 def test_a_header_that_numpy_cannot_read_is_one_line(header: bytes, tmp_path: Path) -> None:
     write_archive(tmp_path / "bad.npz", "images", header)
     with pytest.raises(HomespunError, match=r"bad\.npz") as raised:

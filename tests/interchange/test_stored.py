@@ -259,7 +259,7 @@ def test_damaged_numpy_archives(tmp_path: Path) -> None:
     assert "a.npy is damaged (shape (1000000000000,)" in complaint(path)
 
 
-@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
 def test_a_header_that_numpy_cannot_read(header: bytes, tmp_path: Path) -> None:
     write_archive(tmp_path / "model.npz", "a", header)
     assert "a.npy is damaged" in complaint(tmp_path / "model.npz")
