@@ -18,6 +18,8 @@ from homespun.inference.settings import SamplingConfig
 if TYPE_CHECKING:
     from homespun.inference.fill import Filled
 
+GUESSES = 5  # for each gap
+
 
 def generate(
     run: Annotated[Path, Parameter(help="a run folder")],
@@ -25,7 +27,7 @@ def generate(
     *,
     prompt: Annotated[str, Parameter(help="the beginning; - reads it from standard input")] = "",
     fill: Annotated[str | None, Parameter(help="a text with [MASK] where a word is missing; - reads it")] = None,
-    top: Annotated[int, Parameter(help="with --fill: how many guesses for each gap")] = 5,
+    top: Annotated[int | None, Parameter(help="with --fill: how many guesses for each gap (5)")] = None,
     device: Annotated[str, Parameter(help="cpu, cuda …; auto: a GPU where there is one")] = "auto",
     json_output: Annotated[bool, Parameter(name="--json", negative=(), help="one JSON object at the end")] = False,
     sampling: Annotated[SamplingConfig, Parameter(name="*")] = SamplingConfig(),
@@ -37,6 +39,10 @@ def generate(
 
     if fill is not None and prompt:
         raise UsageError("give --prompt or --fill, not both")
+    if fill is None and top is not None:
+        raise UsageError("--top is for --fill; the rules of choice for --prompt are --top-k and --top-p")
+    if fill is not None and sampling != SamplingConfig():
+        raise UsageError("--fill tells the likeliest words, nothing is drawn: leave out the rules of choice")
     text = prompt if fill is None else fill
     if text == "-":
         text = sys.stdin.read()
@@ -45,7 +51,7 @@ def generate(
     if fill is not None:
         from homespun.inference.fill import fill as fill_gaps
 
-        filled = fill_gaps(model, tokenizer, text, top)
+        filled = fill_gaps(model, tokenizer, text, GUESSES if top is None else top)
         record = {"prompt": text} | asdict(filled)
         print(json.dumps(record, ensure_ascii=False) if json_output else "\n".join(lines(filled)))
         return

@@ -8,7 +8,7 @@ import torch
 from homespun.common.errors import UsageError
 from homespun.common.progress import Reporter
 from homespun.pipeline.configuration import load_toml
-from homespun.pipeline.run_folder import RunFolder
+from homespun.pipeline.run_folder import IMPORTED, RunFolder
 from homespun.pipeline.train_stage import LESSONS
 from homespun.training.device import choose_device
 from homespun.training.execution import Execution
@@ -20,7 +20,8 @@ from homespun.training.world import World
 def search_rate(folder: Path, lowest: float, highest: float, steps: int, reporter: Reporter) -> list[Trial]:
     """Steps of rising rate, each with its loss."""
     run = RunFolder(folder)
-    run.record()
+    if run.record().get("state") == IMPORTED:
+        raise UsageError(f"{folder} was imported: it has no text to try rates on")
     config = load_toml(run.config) if run.config.exists() else None
     if config is None or not (run.shards(config.model.reads) / "manifest.json").exists():
         raise UsageError(f"{folder} has no tokens yet: begin the run, stop it when it trains, then ask again")

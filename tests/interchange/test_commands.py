@@ -87,7 +87,7 @@ def test_later_commands_take_it(imported: Path, tmp_path: Path, capsys: pytest.C
 def test_what_cannot_go_on(imported: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = fail(["train", "--resume", str(imported)], capsys, 2)
     assert "was imported: it has weights, but neither the text nor the optimizer's state" in line
-    assert "has no tokens yet" in fail(["rate", str(imported)], capsys, 2)
+    assert "was imported: it has no text" in fail(["rate", str(imported)], capsys, 2)
     assert "is left out: it has not trained yet, its state is imported" in complaints(["runs", str(imported)], capsys)
 
 

@@ -91,6 +91,8 @@ def test_gaps_are_filled_from_the_command_line(
         (["generate", "RUN", "--fill", "The"], "no [MASK] in 'The'"),
         (["generate", "RUN", "--fill", "The [MASK]", "--prompt", "The"], "not both"),
         (["generate", "RUN", "--fill", "The [MASK]", "--top", "0"], "--top"),
+        (["generate", "RUN", "--fill", "The [MASK]", "--temperature", "0.5"], "leave out the rules of choice"),
+        (["generate", "RUN", "--top", "3"], "--top is for --fill"),
     ],
 )
 def test_what_it_does_not_do_is_one_line(
