@@ -109,18 +109,22 @@ def feedforward(config: GPTConfig) -> nn.Module:
 
 
 def initialize(model: GPT) -> None:
-    """Radford et al. 2019, section 2.3: normal weights, zero biases, residual outputs scaled down with depth.
+    """Normal weights, zero biases; residual outputs scaled down with depth (Radford et al. 2019, section 2.3).
 
-    GPT-2's deviation of 0.02 belongs to its width of 768; here it follows 1 / sqrt(width), which keeps
-    activations alike at every width (at width 128 this alone lowered the loss by 5 %: docs/experiments.md).
+    Not so in GPT-1 (Radford et al. 2018, section 4.1), where a norm after each addition keeps the stream from growing.
 
-    | weight                           | deviation                            |
-    | embeddings, input projections    | d = 0.02 sqrt(768 / width)           |
-    | projections back to the residual | d / sqrt(2 layers), or 0 if asked    |
-    | gains, biases                    | 1, 0                                 |
+    GPT-2's deviation of 0.02 belongs to its width of 768 and more; below, it follows 1 / sqrt(width), which keeps
+    activations alike (at width 128 this alone lowered the loss by 5 %: docs/experiments.md).
+
+    | weight                           | deviation                                           |
+    | embeddings, input projections    | d = 0.02 sqrt(768 / width), at least 0.02           |
+    | projections back to the residual | d / sqrt(2 layers), post-norm d; or 0 if asked      |
+    | gains, biases                    | 1, 0                                                |
     """
-    deviation = GPT2_DEVIATION * math.sqrt(GPT2_WIDTH / model.config.width)
+    deviation = GPT2_DEVIATION * max(1.0, math.sqrt(GPT2_WIDTH / model.config.width))
     residual_deviation = deviation / math.sqrt(2 * model.config.layers)
+    if model.config.norm_order == "post":
+        residual_deviation = deviation
     if model.config.zero_output_projections:
         residual_deviation = 0.0
     for name, parameter in model.named_parameters():

@@ -4,7 +4,7 @@ GPT-1: Radford et al. 2018, section 4.1. GPT-2: Radford et al. 2019, table 2. GP
 layers alternate between dense and locally banded attention (section 2.1), whose width it does not tell: 128 is that of
 the Sparse Transformer (Child et al. 2019), which it refers to. Llama 2: Touvron et al. 2023. Mistral: Jiang et al.
 2023. Mixtral: Jiang et al. 2024. BERT: Devlin et al. 2019, section 3, with the vocabulary of its English models without
-capitals.
+capitals. The encoder-decoder: Vaswani et al. 2017, table 3, with its vocabulary of about 37,000; it tells no context.
 Qwen3: Yang et al. 2025, with the sizes of its published configurations. Vision transformers: Dosovitskiy et al. 2021,
 table 1, with the patches of their names there (B/16, L/16, H/14) and the classes of ImageNet. RWKV-7: Peng et al. 2025,
 the "World" models. Imports no torch.
@@ -36,13 +36,15 @@ QWEN3: Shape = {
     "architecture": "gpt", "vocabulary_size": 151_936, "context": 40_960, "key_value_heads": 8, "head_width": 128,
     "rotary_base": 1e6,
 }  # fmt: skip
-
-
 VIT: Shape = {
     "architecture": "vit", "image_size": 224, "channels": 3, "classes": 1000, "patch_size": 16, "layers": 12,
     "width": 768, "heads": 12,
 }  # fmt: skip
 
+TRANSFORMER: Shape = {
+    "architecture": "encoder_decoder", "vocabulary_size": 37_000, "context": 512, "layers": 6, "width": 512, "heads": 8,
+    "dropout": 0.1,
+}  # fmt: skip
 RWKV7: Shape = {"architecture": "rwkv", "vocabulary_size": 65_536, "context": 4096, "layers": 24, "width": 2048}
 
 
@@ -80,6 +82,8 @@ PRESETS: dict[str, Shape] = {
     "gpt3-6.7b": gpt3(32, 4096, 32),
     "gpt3-13b": gpt3(40, 5120, 40),
     "gpt3-175b": gpt3(96, 12_288, 96),
+    "transformer-base": TRANSFORMER,
+    "transformer-big": dict(TRANSFORMER) | {"width": 1024, "heads": 16, "dropout": 0.3},
     "llama2-7b": LLAMA2,
     "llama2-13b": dict(LLAMA2) | {"layers": 40, "width": 5120, "heads": 40, "feedforward_width": 13_824},
     "mistral-7b": dict(LLAMA2) | {"context": 32_768, "key_value_heads": 8, "feedforward_width": 14_336, "window": 4096},

@@ -7,7 +7,6 @@ the special tokens. Every byte string has ids, and decoding them gives it back e
 the file formats in ``storage.py`` and ``formats/``, decoding while a model still writes in ``streaming.py``.
 """
 
-import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from homespun.common.cores import available_cores
 from homespun.common.errors import HomespunError, UsageError
 from homespun.tokenizer.engine import Engine
 from homespun.tokenizer.special import DEFAULT_SPECIAL_TOKENS, cut_at_special
@@ -121,7 +121,7 @@ class Tokenizer:
             return np.concatenate(parts) if parts else np.empty(0, np.uint32)
         if not self._engine.wants_compiled(len(text)):
             return np.array(self._engine.encode_plainly(text), np.uint32)
-        threads = threads or os.cpu_count() or 1
+        threads = threads or available_cores()
         if threads == 1 or len(text) < 2 * PART:
             return self._engine.encode((text,), 1)[0]
         return self._engine.encode(cut_for_threads(text), threads)[0]
@@ -131,7 +131,7 @@ class Tokenizer:
         import numpy as np
 
         if texts and self._engine.wants_compiled(sum(map(len, texts))):
-            ids, ends = self._engine.encode(texts, threads or os.cpu_count() or 1)
+            ids, ends = self._engine.encode(texts, threads or available_cores())
         else:
             lists = [self._engine.encode_plainly(text) for text in texts]
             ids = np.array([token for ids in lists for token in ids], np.uint32)
@@ -142,7 +142,7 @@ class Tokenizer:
         """Encode many texts at once to lists, on ``threads`` threads (0: one per core)."""
         if not self._engine.wants_compiled(sum(map(len, texts))):
             return [self._engine.encode_plainly(text) for text in texts]
-        ids, ends = self._engine.encode(texts, threads or os.cpu_count() or 1)
+        ids, ends = self._engine.encode(texts, threads or available_cores())
         borders = [0, *ends.tolist()]
         every = ids.tolist()
         return [every[start:end] for start, end in pairwise(borders)]

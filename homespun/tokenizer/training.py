@@ -8,12 +8,12 @@ the compiled one, which counts on several threads, and is used for larger texts,
 ready. The documents stream through: what is held is the table of their distinct pieces, which is bounded.
 """
 
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 
+from homespun.common.cores import available_cores
 from homespun.common.errors import HomespunError, UsageError
 from homespun.common.progress import Advance, ignore
 from homespun.tokenizer.clusters import cluster_merges, count_clusters
@@ -233,7 +233,7 @@ def learn_compiled(documents: Iterable[str], wanted: Wanted, advance: Advance) -
     from homespun.tokenizer.compiled.learner import Learner
 
     reader = CountingReader(documents)
-    threads = wanted.config.threads or os.cpu_count() or 1
+    threads = wanted.config.threads or available_cores()
     seen = 0
     if wanted.config.training_bytes:
         sample = sample_evenly(reader, wanted.config.training_bytes, Splitter(wanted.pattern))

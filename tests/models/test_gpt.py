@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from itertools import product
+from typing import Literal
 
 import pytest
 import torch
@@ -133,8 +134,9 @@ def test_operations_are_those_that_torch_counts(config: GPTConfig) -> None:
     assert training_flops_per_token(config) == 3 * forward_flops_per_token(config)
 
 
-def test_initialization_follows_its_table() -> None:
-    config = replace(GPT2, vocabulary_size=2000, width=64, layers=8)
+@pytest.mark.parametrize(("norm_order", "smaller"), [("pre", math.sqrt(16)), ("post", 1.0)])
+def test_initialization_follows_its_table(norm_order: Literal["pre", "post"], smaller: float) -> None:
+    config = replace(GPT2, vocabulary_size=2000, width=64, layers=8, norm_order=norm_order)
     model, deviation = model_of(config), 0.02 * math.sqrt(768 / 64)
     for name, parameter in model.named_parameters():
         values = parameter.detach()
@@ -142,7 +144,7 @@ def test_initialization_follows_its_table() -> None:
             wanted = 0.0 if name.endswith("bias") else 1.0
             assert bool((values == wanted).all()), name
         else:
-            wanted = deviation / math.sqrt(16) if name.endswith("output.weight") else deviation
+            wanted = deviation / smaller if name.endswith("output.weight") else deviation
             assert math.isclose(float(values.std()), wanted, rel_tol=0.08), name
             assert abs(float(values.mean())) < wanted / 10, name
     with torch.inference_mode():

@@ -41,9 +41,18 @@ TOLD = {
 }  # fmt: skip
 
 
+# Vaswani et al. 2017, table 3, in millions, of a vocabulary of "about 37,000".
+ABOUT = {"transformer-base": 65, "transformer-big": 213}
+
+
 @pytest.mark.parametrize("name", EXACT)
 def test_as_many_parameters_as_the_published_weights(name: str) -> None:
     assert parameter_count(model_settings(dict(PRESETS[name]))) == EXACT[name]
+
+
+@pytest.mark.parametrize("name", ABOUT)
+def test_the_encoder_decoder_has_about_the_sizes_of_its_table(name: str) -> None:
+    assert parameter_count(model_settings(dict(PRESETS[name]))) / 1e6 == pytest.approx(ABOUT[name], rel=0.04)
 
 
 @pytest.mark.parametrize("name", PRESETS)
