@@ -20,6 +20,9 @@ def import_weights(
     out: Annotated[Path, Parameter(help="the run folder to make")],
     tokenizer: Annotated[Path | None, Parameter(help="a tokenizer file to take instead of the folder's own")] = None,
     end_of_text: Annotated[str | None, Parameter(help="the special token that divides documents")] = None,
+    adapter: Annotated[
+        Path | None, Parameter(help="a folder with a LoRA adapter in PEFT's layout, to merge in")
+    ] = None,
     context: Annotated[int, Parameter(help="make room for so many tokens only (0: as many as it allows)")] = 0,
     json_output: Annotated[
         bool, Parameter(name="--json", negative=(), help="print what was read for programs")
@@ -28,6 +31,7 @@ def import_weights(
     """Make a run folder of another program's model: Hugging Face's folder layout, GGUF, RWKV-7's, or our own export.
 
     homespun import downloads/gpt2 --out runs/gpt2
+    homespun import downloads/gpt2 --adapter downloads/gpt2-of-poems --out runs/poems
     """
     if context < 0:
         raise UsageError(f"--context is {context}; it must be at least 0 (0: as many as the model allows)")
@@ -37,7 +41,7 @@ def import_weights(
 
     reporter = choose_reporter()
     options = Reading(tokenizer, end_of_text, context, reporter.warn)
-    found = import_run(source, out, options, ["homespun", *sys.argv[1:]], reporter)
+    found = import_run(source, out, options, ["homespun", *sys.argv[1:]], reporter, adapter)
     config, vocabulary = found.weights.config, found.weights.tokenizer
     parameters = parameter_count(config)
     if json_output:
@@ -48,9 +52,12 @@ def import_weights(
             "parameters": parameters,
             "context": config.context,
             "tokens": vocabulary.vocabulary_size,
+            "adapter_parameters": found.adapter.parameters if found.adapter else 0,
         }))  # fmt: skip
         return
     print(
         f"{out}: {parameters:,} parameters, {vocabulary.vocabulary_size:,} tokens in the vocabulary, context "
         f"{config.context:,}; every tensor there, of the right shape, and finite"
     )
+    if found.adapter:
+        print(f"merged: {len(found.adapter.differences)} differences of {found.adapter.parameters:,} parameters")

@@ -1,8 +1,9 @@
 """A model of another program -> a run folder that every later command takes.
 
-In: a folder or file that ``homespun.interchange`` reads. Out: a run that was never trained here: one checkpoint at
-step 0 with nothing in its optimizer, a ``run.json`` that says where the weights came from. It appears whole or not
-at all. Going on with its training is refused (``homespun.pipeline.build``): there is no text and no optimizer's state.
+In: a folder or file that ``homespun.interchange`` reads, and maybe an adapter, which is merged into its weights. Out: a
+run that was never trained here: one checkpoint at step 0 with nothing in its optimizer, a ``run.json`` that says where
+the weights came from. It appears whole or not at all. Going on with its training is refused
+(``homespun.pipeline.build``): there is no text and no optimizer's state.
 """
 
 from dataclasses import dataclass, replace
@@ -16,8 +17,10 @@ from homespun.common.errors import UsageError
 from homespun.common.files import atomic_folder
 from homespun.common.progress import Reporter
 from homespun.interchange.formats import recognize
+from homespun.interchange.huggingface.peft.reading import AdapterFolder
 from homespun.interchange.options import Reading
 from homespun.interchange.weights import Weights
+from homespun.models.adapter import Adapter, merge
 from homespun.models.registry import build_model
 from homespun.pipeline.configuration import Configuration, write_toml
 from homespun.pipeline.run_folder import IMPORTED, RunFolder, create_run, existing_folder_line
@@ -28,25 +31,35 @@ from homespun.training.execution import Execution
 
 @dataclass(frozen=True)
 class Imported:
-    """What was read, and the name of its format."""
+    """What was read, the name of its format, and the adapter that is in the weights now."""
 
     weights: Weights
     format_name: str
+    adapter: Adapter | None
 
 
-def import_run(source: Path, out: Path, options: Reading, command: list[str], reporter: Reporter) -> Imported:
-    """Make the run folder ``out`` of the model in ``source``."""
+def import_run(
+    source: Path, out: Path, options: Reading, command: list[str], reporter: Reporter, adapter: Path | None = None
+) -> Imported:
+    """Make the run folder ``out`` of the model in ``source``; ``adapter``: a folder in PEFT's layout."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(existing_folder_line(RunFolder(out)))
     found = recognize(source)
+    differences = None
+    adapter_folder = AdapterFolder.open(adapter, options.warn) if adapter else None  # before the long reading
     with reporter.stage("reading", 0, "weights") as stage:
         weights = found.read(source, replace(options, begin=stage.resize, advance=stage.advance))
+    if adapter_folder:
+        differences = adapter_folder.read(weights.config, weights.tensors)
+        with reporter.stage("merging", len(differences.differences), "matrices") as stage:
+            weights = replace(weights, tensors=merge(weights.tensors, differences, stage.advance))
     with reporter.stage("writing", 1, "checkpoint") as stage, atomic_folder(out) as folder:
         write_run(folder, weights, command)
         origin = {"source": source.resolve().name, "format": found.name}
+        origin |= {"adapter": adapter.resolve().name} if adapter else {}
         RunFolder(folder).update(name=out.resolve().name, state=IMPORTED, imported=origin)
         stage.advance(1)
-    return Imported(weights, found.name)
+    return Imported(weights, found.name, differences)
 
 
 def write_run(folder: Path, weights: Weights, command: list[str]) -> None:

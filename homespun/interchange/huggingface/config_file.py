@@ -16,7 +16,7 @@ MISSING = object()
 LARGEST_SIZE = 1 << 40  # a larger one is no size of a model, and the product of two must stay countable
 MOST_LAYERS = 10_000
 LONGEST_CONTEXT = 1 << 24
-LARGEST_NUMBER = 10**300  # JSON has whole numbers that no float can hold
+LARGEST_NUMBER = 10**300  # JSON has whole numbers that no float can hold, and NaN as Python reads it
 
 
 class ConfigFile:
@@ -42,9 +42,9 @@ class ConfigFile:
         return value
 
     def number(self, key: str, default: Any = MISSING) -> float:
-        """Any number."""
+        """Any finite number."""
         value = self.get(key, default)
-        if type(value) not in (int, float) or abs(value) > LARGEST_NUMBER:
+        if type(value) not in (int, float) or not abs(value) <= LARGEST_NUMBER:
             raise self.wrong(key, "a number")
         return float(value)
 

@@ -26,7 +26,7 @@ from homespun.interchange.weights import Weights
 from homespun.models.settings import TextModelConfig, text_settings
 from homespun.tokenizer.tokenizer import Tokenizer
 
-CONFIG, HPARAMS = "config.json", "hparams.json"
+CONFIG, HPARAMS, ADAPTER = "config.json", "hparams.json", "adapter_config.json"
 # Published models make their embeddings a little larger than the vocabulary, up to the next multiple of some number
 # (Qwen2.5: 271 to 399 rows). More than this is no such padding but another model's tokenizer.
 MOST_PADDING = 1023
@@ -74,6 +74,10 @@ def load_config(folder: Path) -> ConfigFile:
         return ConfigFile.load(folder / CONFIG)
     if (folder / HPARAMS).is_file():
         return ConfigFile(folder / HPARAMS, config_of_hparams(ConfigFile.load(folder / HPARAMS).values))
+    if (folder / ADAPTER).is_file():
+        raise UsageError(
+            f"{folder} is an adapter without the model that it is for; import that with --adapter {folder}"
+        )
     raise HomespunError(f"{folder} has no {CONFIG} (and no {HPARAMS}), which says what model the weights are of")
 
 

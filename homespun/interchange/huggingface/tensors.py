@@ -42,20 +42,24 @@ class FamilyTensors:
 
     def read(self, name: str, wanted: tuple[int, ...]) -> torch.Tensor:
         """One tensor as float32 of the shape that is wanted; anything else is a line that names it."""
-        stored = self.stored[name]
-        where, shape = self.source.file(stored), self.source.shape(stored)
-        if not self.source.is_float(stored):
-            raise DamagedFileError(
-                f"{where}: {stored} has the type {self.source.type_name(stored)}; weights are floating-point numbers"
-            )
-        # OpenAI's GPT-2 has convolutions over one position, with an axis of length one for it; Marian's bias has one.
-        if wanted not in (shape, shape[1:]) or (shape != wanted and shape[0] != 1):
-            raise DamagedFileError(f"{where}: {stored} has shape {shape}, the configuration needs {wanted}")
-        values = self.source.read(stored).view(wanted).to(torch.float32)
-        if not bool(values.isfinite().all()):
-            count = int((~values.isfinite()).sum())
-            raise DamagedFileError(f"{where} is damaged: {count} of the numbers of {stored} are infinite or no numbers")
-        return values
+        return read_checked(self.source, self.stored[name], wanted, "the configuration needs")
+
+
+def read_checked(source: TensorSource, stored: str, wanted: tuple[int, ...], who_needs: str) -> torch.Tensor:
+    """One tensor of a file as float32: of the shape that is wanted, finite; ``who_needs`` it is part of the message."""
+    where, shape = source.file(stored), source.shape(stored)
+    if not source.is_float(stored):
+        raise DamagedFileError(
+            f"{where}: {stored} has the type {source.type_name(stored)}; weights are floating-point numbers"
+        )
+    # OpenAI's GPT-2 has convolutions over one position, with an axis of length one for it; Marian's bias has one.
+    if wanted not in (shape, shape[1:]) or (shape != wanted and shape[0] != 1):
+        raise DamagedFileError(f"{where}: {stored} has shape {shape}, {who_needs} {wanted}")
+    values = source.read(stored).view(wanted).to(torch.float32)
+    if not bool(values.isfinite().all()):
+        count = int((~values.isfinite()).sum())
+        raise DamagedFileError(f"{where} is damaged: {count} of the numbers of {stored} are infinite or no numbers")
+    return values
 
 
 def read_tensors(

@@ -14,7 +14,7 @@ HEAD = 9
 TENSORFLOW_MARK = ".ckpt."
 CONVERT_TORCH = (
     'python -c "import torch, safetensors.torch as s; '
-    "s.save_file({{k: v.clone() for k, v in torch.load('{name}', weights_only=True).items()}}, 'model.safetensors')\""
+    "s.save_file({{k: v.clone() for k, v in torch.load('{name}', weights_only=True).items()}}, '{target}')\""
 )
 CONVERT_TENSORFLOW = (
     "python -c \"import numpy, tensorflow as t; r = t.train.load_checkpoint('.'); "
@@ -32,8 +32,8 @@ def is_pickled(path: Path) -> bool:
     return path.suffix != ".npz" and (head.startswith(ZIP) or (head.startswith(PICKLE) and head[-1:] != b"{"))
 
 
-def refuse_pickled(path: Path) -> HomespunError:
-    """The error for a pickle, or for a checkpoint that only TensorFlow reads."""
+def refuse_pickled(path: Path, target: str = "model.safetensors") -> HomespunError:
+    """The error for a pickle, or for a checkpoint that only TensorFlow reads; ``target``: the file to make of it."""
     if TENSORFLOW_MARK in path.name:
         return HomespunError(
             f"{path} is part of a TensorFlow checkpoint, which homespun does not read; "
@@ -41,5 +41,5 @@ def refuse_pickled(path: Path) -> HomespunError:
         )
     return HomespunError(
         f"{path} is a pickle: to read it is to run whatever program its maker put into it, so homespun does not; "
-        f"if you trust it, convert it in its folder: {CONVERT_TORCH.format(name=path.name)}"
+        f"if you trust it, convert it in its folder: {CONVERT_TORCH.format(name=path.name, target=target)}"
     )

@@ -44,8 +44,11 @@ def family_of_file(config: ConfigFile) -> Family:
     return family
 
 
-def family_of_model(config: TextModelConfig) -> Family:
-    """The first family that can hold a model of ours; if none can, the line says what the nearest one lacks."""
+def family_of_model(config: TextModelConfig, advice: str = "--format safetensors keeps the model as it is") -> Family:
+    """The first family that can hold a model of ours; if none can, the line says what the nearest one lacks.
+
+    ``advice`` ends that line.
+    """
     faults = {name: family.faults(config) for name, family in FAMILIES.items()}
     # One of the same architecture comes nearer than any of another, of which nothing else is told.
     nearest = min(faults, key=lambda name: (not FAMILIES[name].is_for(config), len(faults[name])))
@@ -57,6 +60,5 @@ def family_of_model(config: TextModelConfig) -> Family:
                 return family
             words = words or reason
     raise HomespunError(
-        f"Hugging Face's layout has no place for this model: {words}, unlike {nearest}, which comes nearest; "
-        "--format safetensors keeps the model as it is"
+        f"Hugging Face's layout has no place for this model: {words}, unlike {nearest}, which comes nearest; {advice}"
     )

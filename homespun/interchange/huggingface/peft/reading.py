@@ -1,0 +1,180 @@
+"""A folder in PEFT's layout -> an ``Adapter`` for one model of ours.
+
+``AdapterFolder.open`` looks at the folder alone, ``read`` at what it is for. Every tensor is checked: it must belong to
+a layer that the model has and the settings mean, and no layer that they mean may lack one.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from homespun.common.errors import DamagedFileError, HomespunError, UsageError
+from homespun.interchange.huggingface.family import Family
+from homespun.interchange.huggingface.peft.places import WEIGHT, Place, family_with_adapters, places_of
+from homespun.interchange.huggingface.peft.settings import Settings, read_settings
+from homespun.interchange.huggingface.reading import ADAPTER as SETTINGS
+from homespun.interchange.huggingface.reading import MOST_PADDING
+from homespun.interchange.huggingface.tensors import EMBEDDING, HEAD, read_checked
+from homespun.interchange.manifest import check_manifest
+from homespun.interchange.options import tell_nobody
+from homespun.interchange.stored.pickled import refuse_pickled
+from homespun.interchange.stored.safetensors_file import SafetensorsFile
+from homespun.models.adapter import Adapter, Difference
+from homespun.models.settings import TextModelConfig
+
+WEIGHTS, PICKLE = "adapter_model.safetensors", "adapter_model.bin"
+PREFIX = "base_model.model."
+DOWN, UP = "lora_A.weight", "lora_B.weight"
+EMBEDDING_DOWN, EMBEDDING_UP = "lora_embedding_A", "lora_embedding_B"
+COPY = "base_layer.weight"  # of the base's own matrix, which PEFT saves beside a difference of embedding or head
+PARTS = (DOWN, UP, EMBEDDING_DOWN, EMBEDDING_UP, COPY)
+NAME = re.compile(f"{re.escape(PREFIX)}(?P<layer>.+)\\.(?P<part>{'|'.join(map(re.escape, PARTS))})")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a file has of one layer: ``name`` as it is there, and for each part the whole name of its tensor."""
+
+    name: str
+    stored: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AdapterFolder:
+    """Settings and tensors, each read and checked by itself; nothing is known of the model yet."""
+
+    settings: Settings
+    source: SafetensorsFile
+
+    @classmethod
+    def open(cls, folder: Path, warn: Callable[[str], None] = tell_nobody) -> "AdapterFolder":
+        """The two files; whatever is missing, damaged or cannot be honoured is one line."""
+        if not folder.is_dir():
+            raise UsageError(f"there is no folder {folder}; an adapter is a folder with {SETTINGS} and {WEIGHTS}")
+        check_manifest(folder)
+        if not (folder / SETTINGS).is_file():
+            raise HomespunError(f"{folder} has no {SETTINGS}; it is no adapter in PEFT's layout")
+        settings = read_settings(folder / SETTINGS, warn)
+        if (folder / PICKLE).exists() and not (folder / WEIGHTS).exists():
+            raise refuse_pickled(folder / PICKLE, WEIGHTS)
+        if not (folder / WEIGHTS).is_file():
+            raise HomespunError(f"{folder} has no {WEIGHTS}; get it again")
+        return cls(settings, SafetensorsFile(folder / WEIGHTS))
+
+    def read(self, config: TextModelConfig, tensors: Mapping[str, torch.Tensor]) -> Adapter:
+        """The adapter for a model of ours, of which ``tensors`` are the weights."""
+        family = family_with_adapters(config)
+        places = places_of(family, config)
+        layers = self.layers(family, places)
+        self.check_selection(family, places, layers)
+        for name, layer in layers.items():
+            if COPY in layer.stored:
+                self.check_copy(layer.stored[COPY], places[name], tensors)
+        return Adapter(tuple(self.difference(place, layers[name]) for name, place in places.items() if name in layers))
+
+    def layers(self, family: Family, places: Mapping[str, Place]) -> dict[str, Layer]:
+        """What the file has, by the family's full names of the layers; each has both factors."""
+        layers: dict[str, Layer] = {}
+        for stored in self.source.names():
+            found = NAME.fullmatch(stored)
+            if not found:
+                raise HomespunError(
+                    f"{self.source.path}: the tensor {stored} is no part of a low-rank difference of a layer; homespun "
+                    f"knows {PREFIX}LAYER.{DOWN} and .{UP}"
+                )
+            name = family.full_name(found["layer"] + WEIGHT).removesuffix(WEIGHT)
+            if name not in places:
+                raise HomespunError(f"{self.source.path}: {stored} is of a layer that {why_absent(family, name)}")
+            layer = layers.setdefault(name, Layer(found["layer"]))
+            if layer.name != found["layer"]:
+                raise DamagedFileError(f"{self.source.path} has the layer {name} twice, the second time in {stored}")
+            layer.stored[found["part"]] = stored
+        if not layers:
+            raise HomespunError(f"{self.source.path} has no tensors; get it again")
+        for name, layer in layers.items():
+            self.check_parts(layer, places[name])
+        return layers
+
+    def check_parts(self, layer: Layer, place: Place) -> None:
+        """Both factors and nothing else, of the kind that the layer has."""
+        wanted = (EMBEDDING_DOWN, EMBEDDING_UP) if place.is_embedding else (DOWN, UP)
+        some = next(iter(layer.stored.values()))
+        for part in wanted:
+            if part not in layer.stored:
+                raise DamagedFileError(f"{self.source.path} has {some}, but lacks {PREFIX}{layer.name}.{part}")
+        for part, stored in layer.stored.items():
+            if part not in (*wanted, COPY):
+                raise DamagedFileError(f"{self.source.path} has {stored} beside {some}; a layer has one kind of them")
+
+    def check_selection(self, family: Family, places: Mapping[str, Place], layers: Mapping[str, Layer]) -> None:
+        """Settings and tensors must mean the same layers: PEFT leaves aside what only one of them has."""
+        if self.settings.targets is None:
+            return
+        # An adapter of a model's body alone has names without the prefix; one pattern may fit one and not the other.
+        is_bare = any(layer.name != name for name, layer in layers.items())
+        for name, place in places.items():
+            own = name.removeprefix(family.prefix) if is_bare else name
+            is_meant = self.settings.selects(own, place)
+            if is_meant and name not in layers:
+                raise HomespunError(
+                    f"{self.source.path} lacks {PREFIX}{own}.{EMBEDDING_DOWN if place.is_embedding else DOWN}, a layer "
+                    f"that target_modules of {SETTINGS} means"
+                )
+            if not is_meant and name in layers:
+                raise HomespunError(
+                    f"{self.source.path} has {next(iter(layers[name].stored.values()))}, of a layer that "
+                    f"target_modules of {SETTINGS} does not mean"
+                )
+
+    def check_copy(self, stored: str, place: Place, tensors: Mapping[str, torch.Tensor]) -> None:
+        """A copy of the base's own matrix must be that: PEFT would take it instead of the base's."""
+        shape = (self.rows_in_file(stored, 0, place), place.columns)
+        copy = read_checked(self.source, stored, shape, f"the model's {place.tensor} needs")
+        own = tensors[place.tensor][place.first_row : place.end_row]
+        if not torch.equal(copy[: place.rows], own.to(torch.float32)):
+            raise HomespunError(f"{self.source.path}: {stored} has other numbers than this model; it has another base")
+
+    def difference(self, place: Place, layer: Layer) -> Difference:
+        """Of one layer, every number of it checked."""
+        rank = self.settings.rank_of(layer.name)
+        need = f"the rank {rank} of {SETTINGS} and the model's {place.tensor} need"
+        if place.is_embedding:
+            stored = layer.stored[EMBEDDING_DOWN]
+            rows = self.rows_in_file(stored, 1, place)
+            up = read_checked(self.source, stored, (rank, rows), need).T
+            down = read_checked(self.source, layer.stored[EMBEDDING_UP], (place.columns, rank), need).T
+        else:
+            stored = layer.stored[UP]
+            down = read_checked(self.source, layer.stored[DOWN], (rank, place.columns), need)
+            up = read_checked(self.source, stored, (self.rows_in_file(stored, 0, place), rank), need)
+        up, down = up[: place.rows].contiguous(), down.contiguous()  # (R, r), (r, C)
+        return Difference(place.tensor, place.first_row, up, down, self.settings.scale_of(layer.name))
+
+    def rows_in_file(self, stored: str, axis: int, place: Place) -> int:
+        """How many rows a tensor must have: those of embedding and head may go on behind the last token.
+
+        They do so in the base, too, and an import leaves them out there (``huggingface.reading``).
+        """
+        found = self.source.shape(stored)[axis : axis + 1]
+        is_padded = place.tensor in (EMBEDDING, HEAD) and found and place.rows < found[0] <= place.rows + MOST_PADDING
+        return found[0] if is_padded else place.rows
+
+
+def why_absent(family: Family, name: str) -> str:
+    """In words, behind "of a layer that"."""
+    if name + WEIGHT in family.stored_names(HEAD) + family.stored_names(EMBEDDING):
+        return "is embedding and head at once in this model (tie_word_embeddings); homespun has no difference of one"
+    return "this model does not have; the adapter is for another base"
+
+
+def read_adapter(
+    folder: Path,
+    config: TextModelConfig,
+    tensors: Mapping[str, torch.Tensor],
+    warn: Callable[[str], None] = tell_nobody,
+) -> Adapter:
+    """Both steps at once."""
+    return AdapterFolder.open(folder, warn).read(config, tensors)

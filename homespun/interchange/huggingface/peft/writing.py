@@ -1,0 +1,145 @@
+"""An ``Adapter`` -> a folder in PEFT's layout, which ``PeftModel.from_pretrained`` loads onto the exported base.
+
+In: the adapter and the configuration of its model. Out: ``adapter_config.json``, ``adapter_model.safetensors`` in F32
+and checksums, read back and compared before the folder gets its name.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from homespun.common.errors import HomespunError, UsageError
+from homespun.common.files import atomic_folder, write_json
+from homespun.interchange.forms import forms_of
+from homespun.interchange.huggingface.peft.places import Place, family_with_adapters, places_of
+from homespun.interchange.huggingface.peft.reading import (
+    DOWN,
+    EMBEDDING_DOWN,
+    EMBEDDING_UP,
+    PREFIX,
+    SETTINGS,
+    UP,
+    WEIGHTS,
+    read_adapter,
+)
+from homespun.interchange.huggingface.peft.settings import LORA, is_named
+from homespun.interchange.huggingface.writing import METADATA, rounded
+from homespun.interchange.manifest import write_manifest
+from homespun.models.adapter import Adapter, Difference, check_fit
+from homespun.models.settings import TextModelConfig
+from homespun.training.checkpoint import write_tensors
+
+TASKS = {"gpt": "CAUSAL_LM", "encoder_decoder": "SEQ_2_SEQ_LM"}
+NEAR = 1e-12  # an alpha that is a whole number but for the rounding of scale x rank is that number
+
+
+def write_adapter(adapter: Adapter, config: TextModelConfig, out: Path, base: str | None = None) -> None:
+    """Make the folder ``out``. ``base`` is what PEFT calls ``base_model_name_or_path``.
+
+    ``HomespunError`` for an adapter that does not fit the model, or that this layout has no place for.
+    """
+    if out.exists():
+        raise UsageError(f"{out} exists; give another folder")
+    shapes = {name: form.shape for name, form in forms_of(config).items()}
+    for difference in adapter.differences:
+        check_fit(difference, shapes)
+    family = family_with_adapters(config)
+    places = places_of(family, config)
+    for difference in adapter.differences:
+        if not any(place.tensor == difference.tensor for place in places.values()):
+            raise HomespunError(f"PEFT's layout has no place for a difference of {difference.tensor} in this model")
+    found = {name: gather(place, adapter) for name, place in places.items()}
+    layers = {name: one for name, one in found.items() if one is not None}
+    if not layers:
+        raise HomespunError("the adapter has no differences; there is nothing to write")
+    with atomic_folder(out) as folder:
+        facts = {
+            "task_type": TASKS.get(config.architecture),
+            "base_model_name_or_path": base,
+            "fan_in_fan_out": family.inputs_first,
+        }
+        write_json(folder / SETTINGS, facts | settings_of(layers, list(places)))
+        write_tensors(dict(stored_tensors(places, layers)), folder / WEIGHTS, METADATA)
+        write_manifest(folder)
+        check_written(read_adapter(folder, config, {}), layers)
+
+
+def gather(place: Place, adapter: Adapter) -> Difference | None:
+    """All that changes the rows of one layer of theirs, as one difference; None if nothing does.
+
+    Where several do, their factors lie side by side: the ranks add up, and each has zeros in the rows of the others.
+    """
+    pieces = [
+        one
+        for one in adapter.differences
+        if one.tensor == place.tensor and one.first_row < place.end_row and one.end_row > place.first_row
+    ]
+    if not pieces:
+        return None
+    scale = pieces[0].scale if len({one.scale for one in pieces}) == 1 else 1.0
+    up, begin = torch.zeros(place.rows, sum(one.rank for one in pieces)), 0  # (R, r)
+    for one in pieces:
+        first, end = max(one.first_row, place.first_row), min(one.end_row, place.end_row)
+        factor = 1.0 if one.scale == scale else one.scale
+        part = factor * one.up[first - one.first_row : end - one.first_row].float()
+        up[first - place.first_row : end - place.first_row, begin : begin + one.rank] = part
+        begin += one.rank
+    return Difference(place.tensor, place.first_row, up, torch.cat([one.down.float() for one in pieces]), scale)
+
+
+def settings_of(layers: Mapping[str, Difference], all_layers: list[str]) -> dict[str, Any]:
+    """What ``adapter_config.json`` says of them: the commonest rank and alpha, and patterns for the others."""
+    ranks = {name: one.rank for name, one in layers.items()}
+    alphas = {name: alpha_of(one) for name, one in layers.items()}
+    (rank, alpha), _ = Counter((ranks[name], alphas[name]) for name in layers).most_common(1)[0]
+    return {
+        "peft_type": LORA,
+        "r": rank,
+        "lora_alpha": alpha,
+        "rank_pattern": {name: one for name, one in ranks.items() if one != rank},
+        "alpha_pattern": {name: one for name, one in alphas.items() if one != alpha},
+        "target_modules": shortest_names(list(layers), all_layers),
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "use_rslora": False,
+        "use_dora": False,
+        "modules_to_save": None,
+        "init_lora_weights": True,
+        "inference_mode": True,
+    }
+
+
+def alpha_of(difference: Difference) -> float:
+    """Scale x rank, whole where it was meant to be."""
+    alpha = difference.scale * difference.rank
+    return round(alpha) if math.isclose(alpha, round(alpha), rel_tol=NEAR) else alpha
+
+
+def shortest_names(layers: list[str], all_layers: list[str]) -> list[str]:
+    """The last words of the names, such as ``q_proj``, if no other layer ends with one; else the whole names."""
+    ends = tuple(sorted({name.rpartition(".")[2] for name in layers}))
+    return list(ends) if [name for name in all_layers if is_named(name, ends)] == layers else layers
+
+
+def stored_tensors(places: Mapping[str, Place], layers: Mapping[str, Difference]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Both factors of every layer, under PEFT's names and in its layout."""
+    for name, one in layers.items():
+        parts = {DOWN: one.down, UP: one.up}  # (r, C), (R, r)
+        if places[name].is_embedding:
+            parts = {EMBEDDING_DOWN: one.up.T, EMBEDDING_UP: one.down.T}  # (r, R), (C, r)
+        for part, tensor in parts.items():
+            stored = f"{PREFIX}{name}.{part}"
+            yield stored, rounded(tensor, torch.float32, stored).contiguous()
+
+
+def check_written(found: Adapter, layers: Mapping[str, Difference]) -> None:
+    """What lies in the folder, by the way that imports go, must be what was meant."""
+    for one, (name, wanted) in zip(found.differences, layers.items(), strict=True):
+        same = (one.tensor, one.first_row) == (wanted.tensor, wanted.first_row)
+        same = same and torch.equal(one.up, wanted.up) and torch.equal(one.down, wanted.down)
+        if not same or not math.isclose(one.scale, wanted.scale, rel_tol=NEAR):
+            raise HomespunError(f"what was written is not the adapter: {name} is another; please report this")
