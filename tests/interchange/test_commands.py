@@ -105,7 +105,7 @@ def test_output_for_programs(shared: tuple[GPT, Path], tmp_path: Path, capsys: p
     parameters = sum(parameter.numel() for parameter in shared[0].parameters())
     assert found == {
         "run": str(out), "format": "huggingface", "architecture": "gpt", "parameters": parameters, "context": 20,
-        "tokens": TOKENIZER.vocabulary_size,
+        "tokens": TOKENIZER.vocabulary_size, "adapter_parameters": 0,
     }  # fmt: skip
     assert run(["export", str(out), "--format", "huggingface", "--out", str(tmp_path / "x"), "--number", "bf16",
                 "--json"]) == 0  # fmt: skip
