@@ -87,6 +87,6 @@ def merge(tensors: Mapping[str, torch.Tensor], adapter: Adapter, advance: Advanc
         rows = merged[name][difference.first_row : difference.end_row]  # (R, C)
         rows.copy_(rows.float() + difference.matrix())
         if not bool(rows.isfinite().all()):
-            raise HomespunError(f"with the adapter added, {name} has numbers that are not finite; it is damaged")
+            raise HomespunError(f"{name} would have numbers that are not finite; the adapter is damaged")
         advance(1)
     return merged

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from homespun.common.configuration import flatten
-from homespun.common.errors import UsageError
+from homespun.common.errors import HomespunError, UsageError
 from homespun.common.files import atomic_folder
-from homespun.common.progress import Reporter
+from homespun.common.progress import Reporter, Stage
 from homespun.interchange.formats import recognize
 from homespun.interchange.huggingface.peft.reading import AdapterFolder
 from homespun.interchange.options import Reading
@@ -45,14 +45,14 @@ def import_run(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(existing_folder_line(RunFolder(out)))
     found = recognize(source)
-    differences = None
     adapter_folder = AdapterFolder.open(adapter, options.warn) if adapter else None  # before the long reading
+    differences = None
     with reporter.stage("reading", 0, "weights") as stage:
         weights = found.read(source, replace(options, begin=stage.resize, advance=stage.advance))
     if adapter_folder:
         differences = adapter_folder.read(weights.config, weights.tensors)
-        with reporter.stage("merging", len(differences.differences), "matrices") as stage:
-            weights = replace(weights, tensors=merge(weights.tensors, differences, stage.advance))
+        with reporter.stage("merging", len(differences.differences), "differences") as stage:
+            weights = with_adapter(weights, differences, adapter_folder, stage)
     with reporter.stage("writing", 1, "checkpoint") as stage, atomic_folder(out) as folder:
         write_run(folder, weights, command)
         origin = {"source": source.resolve().name, "format": found.name}
@@ -60,6 +60,14 @@ def import_run(
         RunFolder(folder).update(name=out.resolve().name, state=IMPORTED, imported=origin)
         stage.advance(1)
     return Imported(weights, found.name, differences)
+
+
+def with_adapter(weights: Weights, adapter: Adapter, folder: AdapterFolder, stage: Stage) -> Weights:
+    """The same model with the differences in its tensors."""
+    try:
+        return replace(weights, tensors=merge(weights.tensors, adapter, stage.advance))
+    except HomespunError as error:
+        raise HomespunError(f"{folder.source.path.parent}: {error}") from error
 
 
 def write_run(folder: Path, weights: Weights, command: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""A folder in which the commands of a page find what they name: ``my-texts/``, pairs, images, and ``runs/demo``."""
+"""Where the commands of a page find what they name: ``my-texts/``, pairs, images, ``runs/demo``, an adapter."""
 
 import inspect
 import random
@@ -12,8 +12,11 @@ import pytest
 import torch
 
 from homespun.cli.main import run
+from homespun.inference.load import load_for_inference
+from homespun.interchange.huggingface.peft.writing import write_adapter
 from tests.docs.shell import SMALL
 from tests.images.conftest import png_bytes, stripes
+from tests.interchange.adapters import random_adapter
 
 
 def write_texts(folder: Path) -> None:
@@ -43,10 +46,12 @@ def write_images(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run, made once."""
+    """A finished run, made once, and an adapter for it."""
     folder = tmp_path_factory.mktemp("demo")
     write_texts(folder / "my-texts")
     assert run(["train", str(folder / "my-texts"), "--out", str(folder / "demo"), *SMALL]) == 0
+    config = load_for_inference(folder / "demo", print)[0].config
+    write_adapter(random_adapter(config), config, folder / "adapters" / "mine")
     return folder / "demo"
 
 
@@ -67,6 +72,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, demo_run: Path) -
     write_pairs(tmp_path / "pairs.tsv")
     write_images(tmp_path)
     shutil.copytree(demo_run, tmp_path / "runs" / "demo")
+    shutil.copytree(demo_run.with_name("adapters"), tmp_path / "adapters")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("homespun.training.budget.LONGEST_MEASURED_STEP", 0.0)
     return tmp_path

@@ -158,15 +158,16 @@ class AdapterFolder:
 
         They do so in the base, too, and an import leaves them out there (``huggingface.reading``).
         """
-        found = self.source.shape(stored)[axis : axis + 1]
-        is_padded = place.tensor in (EMBEDDING, HEAD) and found and place.rows < found[0] <= place.rows + MOST_PADDING
-        return found[0] if is_padded else place.rows
+        shape = self.source.shape(stored)
+        rows = shape[axis] if axis < len(shape) else 0
+        is_padded = place.tensor in (EMBEDDING, HEAD) and place.rows < rows <= place.rows + MOST_PADDING
+        return rows if is_padded else place.rows
 
 
 def why_absent(family: Family, name: str) -> str:
     """In words, behind "of a layer that"."""
     if name + WEIGHT in family.stored_names(HEAD) + family.stored_names(EMBEDDING):
-        return "is embedding and head at once in this model (tie_word_embeddings); homespun has no difference of one"
+        return "is one with embedding and head in this model (tie_word_embeddings); a difference of one has no place"
     return "this model does not have; the adapter is for another base"
 
 
