@@ -7,4 +7,5 @@ In: such a folder, out: ``Weights``; and back. In reading order:
 - ``tensors``: their names and layout -> ours, and back, by the table of a family.
 - ``tokenizer_files``: the tokenizer, the chat template, the ids that begin and end a text.
 - ``reading``, ``writing``: a whole folder.
+- ``peft``: the layout of the library of that name for adapters of such a model.
 """
