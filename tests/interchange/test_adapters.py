@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
@@ -419,7 +419,7 @@ def adapters(draw: st.DrawFn) -> tuple[str, Adapter]:
     return name, Adapter(tuple(differences))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None)
 @given(adapters())
 def test_round_trip(tmp_path_factory: pytest.TempPathFactory, case: tuple[str, Adapter]) -> None:
     name, adapter = case
