@@ -39,7 +39,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama-tied": ("llama-tied", {"target_modules": "all-linear"}),
     "qwen2": ("qwen2", {"target_modules": ["k_proj"], "exclude_modules": [r"layers.0.self_attn.k_proj"]}),
     "qwen3": ("qwen3", {
-        "target_modules": r".*\.(q_proj|gate_proj|up_proj)", "rank_pattern": {"q_proj": 5, r"layers\.1\..*": 2},
+        "target_modules": r".*\.(q_proj|gate_proj|up_proj)", "rank_pattern": {r"layers\.1\..*": 2, "q_proj": 5},
         "alpha_pattern": {r"^model\.layers\.0.*": 3, "up_proj": 1},
     }),
     "qwen3-layers": ("qwen3-window", {"target_modules": ["o_proj", "k_proj"], "layers_to_transform": [1]}),
@@ -69,7 +69,7 @@ def adapted(peft: ModuleType, model: Any, values: dict[str, Any]) -> Any:
     with torch.no_grad():
         for name, parameter in found.named_parameters():
             if "lora_" in name:
-                parameter.copy_(0.3 * torch.randn(parameter.shape, generator=chance))
+                parameter.copy_(0.1 * torch.randn(parameter.shape, generator=chance))
     return found.eval()
 
 
