@@ -419,7 +419,7 @@ def adapters(draw: st.DrawFn) -> tuple[str, Adapter]:
     return name, Adapter(tuple(differences))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(adapters())
 def test_round_trip(tmp_path_factory: pytest.TempPathFactory, case: tuple[str, Adapter]) -> None:
     name, adapter = case
