@@ -37,15 +37,16 @@ def export(
         raise UsageError(f"--shard-bytes is {shard_bytes}; it must be at least 1")
     if nearest_split and format_name != "gguf":
         raise UsageError(f"--nearest-split is for --format gguf; {format_name} keeps every tokenizer as it is")
-    from homespun.inference.load import load_for_inference
     from homespun.interchange.export import export_model
     from homespun.interchange.formats import FORMATS
+    from homespun.interchange.forms import model_of
     from homespun.interchange.options import Writing
+    from homespun.interchange.plain import read_run
 
     reporter = choose_reporter()
-    model, tokenizer = load_for_inference(run, reporter.warn)
+    weights = read_run(run, reporter.warn)
     options = Writing(number.upper(), shard_bytes, nearest_split, reporter.warn)
-    done = export_model(model, tokenizer, FORMATS[format_name], out, options, reporter)
+    done = export_model(model_of(weights), weights.inputs, FORMATS[format_name], out, options, reporter)
     if json_output:
         print(
             json.dumps({"out": str(out), "format": format_name, "files": done.files, "verified": asdict(done.verified)})

@@ -35,6 +35,7 @@ def import_weights(
     """
     if context < 0:
         raise UsageError(f"--context is {context}; it must be at least 0 (0: as many as the model allows)")
+    from homespun.interchange.kinds import KINDS
     from homespun.interchange.options import Reading
     from homespun.models.arithmetic import parameter_count
     from homespun.pipeline.import_run import import_run
@@ -42,22 +43,20 @@ def import_weights(
     reporter = choose_reporter()
     options = Reading(tokenizer, end_of_text, context, reporter.warn)
     found = import_run(source, out, options, ["homespun", *sys.argv[1:]], reporter, adapter)
-    config, vocabulary = found.weights.config, found.weights.tokenizer
-    parameters = parameter_count(config)
+    config = found.weights.config
+    kind, parameters = KINDS[config.reads], parameter_count(config)
     if json_output:
         print(json.dumps({
             "run": str(out),
             "format": found.format_name,
             "architecture": config.architecture,
             "parameters": parameters,
-            "context": config.context,
-            "tokens": vocabulary.vocabulary_size,
+            **kind.sizes(config),
             "adapter_parameters": found.adapter.parameters if found.adapter else 0,
         }))  # fmt: skip
         return
     print(
-        f"{out}: {parameters:,} parameters, {vocabulary.vocabulary_size:,} tokens in the vocabulary, context "
-        f"{config.context:,}; every tensor there, of the right shape, and finite"
+        f"{out}: {parameters:,} parameters, {kind.in_words(config)}; every tensor there, of the right shape, and finite"
     )
     if found.adapter:
         print(f"merged: {len(found.adapter.differences)} differences of {found.adapter.parameters:,} parameters")

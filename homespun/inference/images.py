@@ -1,5 +1,6 @@
 """A model of images and pixels in, what each image shows out: classes with their probabilities, the likeliest first."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,13 @@ Ranking = list[tuple[str, float]]
 
 
 def names_of(config: ViTConfig) -> tuple[str, ...]:
-    """The classes' names; numbers where they have none."""
-    return config.labels or tuple(map(str, range(config.classes)))
+    """The classes' names, numbers where they have none; a name that stands for several gets its number, too.
+
+    ImageNet has two kinds of crane.
+    """
+    names = config.labels or tuple(map(str, range(config.classes)))
+    several = {name for name, count in Counter(names).items() if count > 1}
+    return tuple(f"{name} ({number})" if name in several else name for number, name in enumerate(names))
 
 
 @torch.inference_mode()

@@ -36,11 +36,7 @@ def load_for_images(run: Path, warn: Callable[[str], None], device: torch.device
 
 def load_newest(run: Path, reads: str, warn: Callable[[str], None]) -> tuple[Path, Any]:
     """The newest whole checkpoint of a run whose model reads ``reads``, and that model."""
-    if not run.is_dir():
-        raise UsageError(f"there is no run folder {run}; make one with: homespun build SOURCE --out {run}")
-    checkpoint = newest_checkpoint(run / "checkpoints", warn, clean=False)
-    if checkpoint is None:
-        raise HomespunError(f"{run} has no checkpoint yet; continue it with: homespun train --resume {run}")
+    checkpoint = find_newest(run, warn)
     try:
         config = model_settings(read_json(checkpoint / "config.json"))
     except (AttributeError, TypeError, UsageError) as error:
@@ -52,3 +48,13 @@ def load_newest(run: Path, reads: str, warn: Callable[[str], None]) -> tuple[Pat
     model = build_model(config)
     load_weights(checkpoint, model)
     return checkpoint, model
+
+
+def find_newest(run: Path, warn: Callable[[str], None]) -> Path:
+    """The newest whole checkpoint of a run folder; damaged ones are named through ``warn``."""
+    if not run.is_dir():
+        raise UsageError(f"there is no run folder {run}; make one with: homespun build SOURCE --out {run}")
+    checkpoint = newest_checkpoint(run / "checkpoints", warn, clean=False)
+    if checkpoint is None:
+        raise HomespunError(f"{run} has no checkpoint yet; continue it with: homespun train --resume {run}")
+    return checkpoint

@@ -13,7 +13,7 @@ from torch import nn
 from homespun.common.errors import HomespunError
 from homespun.interchange.weights import Weights
 from homespun.models.registry import build_model
-from homespun.models.settings import TextModelConfig
+from homespun.models.settings import ModelConfig
 from homespun.tokenizer.tokenizer import Tokenizer
 
 
@@ -25,7 +25,7 @@ class Form:
     parts: tuple[int, ...]
 
 
-def forms_of(config: TextModelConfig) -> dict[str, Form]:
+def forms_of(config: ModelConfig) -> dict[str, Form]:
     """Every tensor of the model that ``config`` describes, in its order; no memory is taken for them.
 
     ``HomespunError`` for sizes that no machine can count.
@@ -51,9 +51,9 @@ def fused_rows(model: nn.Module, name: str) -> tuple[int, ...]:
     return getattr(model.get_submodule(owner), "matrices", {}).get(f"{layer_name}.weight", ())
 
 
-def weights_of(model: Any, tokenizer: Tokenizer) -> Weights:
-    """The tensors of a model; they share its memory."""
-    return Weights(model.config, {name: value.detach() for name, value in model.named_parameters()}, tokenizer)
+def weights_of(model: Any, inputs: Tokenizer | None) -> Weights:
+    """The tensors of a model; they share its memory. ``inputs``: what makes its inputs, as in ``Weights``."""
+    return Weights(model.config, {name: value.detach() for name, value in model.named_parameters()}, inputs)
 
 
 def model_of(weights: Weights) -> Any:

@@ -14,16 +14,16 @@ FILE, ENDING = "model.gguf", ".gguf"
 
 def write_folder(weights: Weights, folder: Path, options: Writing) -> None:
     """Both files."""
-    if options.nearest_split and not has_equal(weights.tokenizer.vocabulary):
-        options.warn(
-            f"llama.cpp has no split equal to {weights.tokenizer.pattern}; with the nearest one it gives the model "
-            "other tokens for some texts than it has learned from"
-        )
     numbers = sum(tensor.numel() for tensor in weights.tensors.values())
     options.begin(numbers)
     write_gguf(weights, folder / FILE, number=options.number, nearest_split=options.nearest_split)
     write_modelfile(folder, weights, folder / FILE)
     options.advance(numbers)
+    if options.nearest_split and not has_equal(weights.tokenizer.vocabulary):
+        options.warn(
+            f"llama.cpp has no split equal to {weights.tokenizer.pattern}; with the nearest one it gives the model "
+            "other tokens for some texts than it has learned from"
+        )
 
 
 def read_folder(path: Path, options: Reading) -> Weights:

@@ -18,6 +18,7 @@ from homespun.common.files import atomic_folder
 from homespun.common.progress import Reporter, Stage
 from homespun.interchange.formats import recognize
 from homespun.interchange.huggingface.peft.reading import AdapterFolder
+from homespun.interchange.kinds import KINDS
 from homespun.interchange.options import Reading
 from homespun.interchange.weights import Weights
 from homespun.models.adapter import Adapter, merge
@@ -74,15 +75,16 @@ def write_run(folder: Path, weights: Weights, command: list[str]) -> None:
     """Everything of a run that can be known of a model alone."""
     run = create_run(folder, [], None, command, {}, {})
     configuration = replace(Configuration(), model=weights.config)
-    weights.tokenizer.save(run.tokenizer)
+    kind = KINDS[weights.config.reads]
+    tokenizer_file = kind.save(weights.inputs, run.path)
     write_toml(run.config, configuration)
     with torch.device("meta"):
         write_model_record(run, configuration, build_model(weights.config))
     made_with: dict[str, Any] = {
         "configuration": {key: value for key, value in flatten(configuration).items() if key.startswith("model.")},
         "data": {},
-        "tokenizer": {"identity": weights.tokenizer.identity()},
+        "tokenizer": kind.record(weights.inputs),
     }
     documents = {"config.json": flatten(weights.config), "made_with.json": made_with}
     snapshot = Snapshot(weights.tensors, {}, TrainingState(0, 0, 0, 0.0, Execution()))
-    save_checkpoint(run.checkpoints, snapshot, documents, run.tokenizer, keep=1)
+    save_checkpoint(run.checkpoints, snapshot, documents, tokenizer_file, keep=1)

@@ -22,7 +22,7 @@ from homespun.interchange.gguf.container import Container
 from homespun.interchange.gguf.cursor import damaged
 from homespun.interchange.gguf.metadata import number_at, text_at, whole_at
 from homespun.interchange.gguf.values import Value, real, text, whole
-from homespun.models.settings import GPTConfig, TextModelConfig, model_settings
+from homespun.models.settings import GPTConfig, ModelConfig, model_settings
 
 ARCHITECTURE_KEY = "general.architecture"
 CONFIG_KEY = "homespun.config"
@@ -90,7 +90,7 @@ class Architecture:
         kind = "layer_norm_rms_epsilon" if self.parts["normalization"] == "rms" else "layer_norm_epsilon"
         return f"{self.name}.attention.{kind}"
 
-    def differences(self, config: TextModelConfig) -> list[tuple[str, Any]]:
+    def differences(self, config: ModelConfig) -> list[tuple[str, Any]]:
         """The settings that a model of this architecture has otherwise, each with the value that would fit."""
         needed = ABSENT | dict(self.parts)
         known = {*needed, *FREE, *IN_TRAINING_ONLY}
@@ -124,7 +124,7 @@ ARCHITECTURES = {
 }
 
 
-def find_architecture(config: TextModelConfig) -> Architecture:
+def find_architecture(config: ModelConfig) -> Architecture:
     """The architecture that computes what ``config`` says; ``HomespunError`` with the settings that none has."""
     if not isinstance(config, GPTConfig):
         raise HomespunError(

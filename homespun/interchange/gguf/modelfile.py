@@ -16,6 +16,7 @@ from pathlib import Path
 from homespun.common.files import write_atomic
 from homespun.interchange.gguf.architectures import find_architecture
 from homespun.interchange.weights import Weights
+from homespun.models.settings import GPTConfig
 from homespun.tokenizer.special import END_OF_TURN, START_OF_TURN
 
 FILE_NAME = "Modelfile"
@@ -36,9 +37,11 @@ def write_modelfile(path: Path, weights: Weights, gguf: Path) -> Path:
     template, stops = choose_template(weights)
     lines = ["# ollama create NAME -f Modelfile", f"FROM ./{source}"]
     lines.append(LEFT_TO_OLLAMA if template is None else f'TEMPLATE """{template}"""')
-    if weights.tokenizer.pattern != SPLIT_OF_QWEN3 and find_architecture(weights.config).name == "qwen3":
+    config = weights.config
+    assert isinstance(config, GPTConfig)  # or there would be no file to name
+    if weights.tokenizer.pattern != SPLIT_OF_QWEN3 and find_architecture(config).name == "qwen3":
         lines.append(OTHER_SPLIT)
-    lines.append(f"PARAMETER num_ctx {weights.config.context}")
+    lines.append(f"PARAMETER num_ctx {config.context}")
     lines += [f"PARAMETER stop {stop}" for stop in stops]
     write_atomic(target, "\n".join(lines) + "\n")
     return target

@@ -28,9 +28,10 @@ def write_gguf(
     """
     if number not in NUMBERS:
         raise UsageError(f"unknown way of storing weights {number!r}; choose one of {', '.join(NUMBERS)}")
-    config, tokenizer = weights.config, weights.tokenizer
+    config = weights.config
     architecture = find_architecture(config)
     assert isinstance(config, GPTConfig)  # or there would have been none
+    tokenizer = weights.tokenizer
     if tokenizer.vocabulary_size != config.vocabulary_size:
         raise HomespunError(
             f"the tokenizer has {tokenizer.vocabulary_size} tokens, the model {config.vocabulary_size}; they do not fit"

@@ -44,7 +44,7 @@ class ConfigFile:
     def number(self, key: str, default: Any = MISSING) -> float:
         """Any finite number."""
         value = self.get(key, default)
-        if type(value) not in (int, float) or not abs(value) <= LARGEST_NUMBER:
+        if not is_number(value):
             raise self.wrong(key, "a number")
         return float(value)
 
@@ -77,3 +77,8 @@ class ConfigFile:
     def wrong(self, key: str, what: str) -> HomespunError:
         """The error for a value of the wrong type."""
         return DamagedFileError(f"{self.path}: {key} is {shorten(self.values.get(key))}; it must be {what}")
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is one, finite, and no larger than a float can be."""
+    return type(value) in (int, float) and abs(value) <= LARGEST_NUMBER

@@ -7,12 +7,12 @@ registry.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from homespun.common.errors import HomespunError
 from homespun.interchange.huggingface.config_file import ConfigFile
-from homespun.models.settings import TextModelConfig
+from homespun.models.settings import ModelConfig
 
 LAYER = re.compile(r"\.(\d+)\.")
 
@@ -37,9 +37,9 @@ class Family:
     ours that this family has no word for, with the values they may have. ``inputs_first``: matrices of blocks are
     stored as (inputs, outputs). ``rename``: from an older naming to the family's own. ``follows``: names of tensors
     that follow from the configuration and may lie in a file all the same. ``why_not``: what else speaks against
-    writing a model of ours in this family, in words. ``with_first_axis``: tensors that have an axis of length
-    one before the others there. ``ids_of_end``: further keys of ``config.json`` that are to hold the id of the end of
-    a text.
+    writing a model of ours in this family, in words. ``shapes``: the tensors of ours whose numbers stand there in the
+    same order but in another shape, which follows from our settings. ``ids_of_end``: further keys of ``config.json``
+    that are to hold the id of the end of a text.
     """
 
     model_type: str
@@ -54,7 +54,7 @@ class Family:
     rename: Callable[[str], str] = keep
     follows: str = r"\b\B"
     why_not: Callable[[Any], str | None] = no_reason
-    with_first_axis: tuple[str, ...] = ()
+    shapes: Mapping[str, Callable[[Any], tuple[int, ...]]] = field(default_factory=dict)
     ids_of_end: tuple[str, ...] = ()
 
     def stored_names(self, ours: str) -> tuple[str, ...]:
@@ -77,11 +77,11 @@ class Family:
         """Whether a tensor of ours stands in the file with rows and columns exchanged."""
         return self.inputs_first and len(shape) == 2 and ours.startswith("blocks.")
 
-    def is_for(self, config: TextModelConfig) -> bool:
+    def is_for(self, config: ModelConfig) -> bool:
         """Whether its models are of this architecture at all."""
         return config.architecture in self.settings["architecture"]
 
-    def faults(self, config: TextModelConfig) -> list[str]:
+    def faults(self, config: ModelConfig) -> list[str]:
         """The settings that this family cannot have, in words; of another architecture only that it is one."""
         if not self.is_for(config):
             return [f"model.architecture is {config.architecture}"]

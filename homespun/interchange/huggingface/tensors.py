@@ -17,7 +17,7 @@ from homespun.interchange.forms import Form, forms_of, in_order_of_layers
 from homespun.interchange.huggingface.family import Family
 from homespun.interchange.stored import TensorSource
 from homespun.interchange.weights import Weights
-from homespun.models.settings import TextModelConfig
+from homespun.models.settings import ModelConfig, TextModelConfig
 
 HEAD, HEAD_BIAS, EMBEDDING = "head.weight", "head.bias", "token_embedding.weight"
 
@@ -52,7 +52,7 @@ def read_checked(source: TensorSource, stored: str, wanted: tuple[int, ...], who
         raise DamagedFileError(
             f"{where}: {stored} has the type {source.type_name(stored)}; weights are floating-point numbers"
         )
-    # OpenAI's GPT-2 has convolutions over one position, with an axis of length one for it; Marian's bias has one.
+    # OpenAI's GPT-2 has convolutions over one position, with an axis of length one for it.
     if wanted not in (shape, shape[1:]) or (shape != wanted and shape[0] != 1):
         raise DamagedFileError(f"{where}: {stored} has shape {shape}, {who_needs} {wanted}")
     values = source.read(stored).view(wanted).to(torch.float32)
@@ -63,29 +63,27 @@ def read_checked(source: TensorSource, stored: str, wanted: tuple[int, ...], who
 
 
 def read_tensors(
-    family: Family, config: TextModelConfig, forms: Mapping[str, Form], source: TensorSource, advance: Advance
+    family: Family, config: ModelConfig, forms: Mapping[str, Form], source: TensorSource, advance: Advance
 ) -> dict[str, torch.Tensor]:
     """Every tensor that ``config`` asks for (``forms``), under our names; ``advance`` hears of numbers read."""
     found = FamilyTensors(source, family)
-    names = {ours: family.stored_names(ours) for ours in forms}
-    check_names(family, config, found, {name for several in names.values() for name in several})
+    check_names(family, config, found, {name for ours in forms for name in family.stored_names(ours)})
     tensors = {}
     for ours, form in forms.items():
-        tensors[ours] = join(family, ours, form, found, names[ours])
+        tensors[ours] = join(family, config, ours, form, found)
         advance(tensors[ours].numel())
     check_tied_head(family, config, found, tensors)
     return tensors
 
 
-def check_names(family: Family, config: TextModelConfig, found: FamilyTensors, wanted: set[str]) -> None:
+def check_names(family: Family, config: ModelConfig, found: FamilyTensors, wanted: set[str]) -> None:
     """The file must have all tensors that are wanted, and no others but a second copy of a tied head."""
     where = next((found.file(name) for name in found.stored), Path("the file"))
     for name in sorted(wanted - found.stored.keys(), key=in_order_of_layers):
-        also = " (tie_word_embeddings is false)" if name in family.stored_names(HEAD) else ""
+        is_head = isinstance(config, TextModelConfig) and name in family.stored_names(HEAD)
+        also = " (tie_word_embeddings is false)" if is_head else ""
         raise DamagedFileError(f"{where} lacks the tensor {name}{also}, which the configuration asks for")
-    extra = found.stored.keys() - wanted
-    if config.tied_embeddings:
-        extra -= set(family.stored_names(HEAD))
+    extra = found.stored.keys() - wanted - set(copies_of_embedding(family, config))
     for name in sorted(extra, key=in_order_of_layers):
         raise DamagedFileError(
             f"{found.file(name)} has the tensor {found.stored[name]}, which a {family.model_type} of this "
@@ -93,22 +91,29 @@ def check_names(family: Family, config: TextModelConfig, found: FamilyTensors, w
         )
 
 
+def copies_of_embedding(family: Family, config: ModelConfig) -> tuple[str, ...]:
+    """The name under which a tied head may be in the file all the same."""
+    tied = isinstance(config, TextModelConfig) and config.tied_embeddings
+    return family.stored_names(HEAD) if tied else ()
+
+
 def check_tied_head(
-    family: Family, config: TextModelConfig, found: FamilyTensors, tensors: dict[str, torch.Tensor]
+    family: Family, config: ModelConfig, found: FamilyTensors, tensors: dict[str, torch.Tensor]
 ) -> None:
-    """A tied head that is in the file all the same must be the embedding."""
-    (name,) = family.stored_names(HEAD)
-    if not config.tied_embeddings or name not in found.stored:
-        return
-    embedding = tensors[EMBEDDING]
-    if not torch.equal(found.read(name, tuple(embedding.shape)), embedding):
-        raise DamagedFileError(
-            f"{found.file(name)}: {name} is not the token embedding, though tie_word_embeddings is true"
-        )
+    """It must be the embedding."""
+    for name in found.stored.keys() & set(copies_of_embedding(family, config)):
+        embedding = tensors[EMBEDDING]
+        if not torch.equal(found.read(name, tuple(embedding.shape)), embedding):
+            raise DamagedFileError(
+                f"{found.file(name)}: {name} is not the token embedding, though tie_word_embeddings is true"
+            )
 
 
-def join(family: Family, ours: str, form: Form, found: FamilyTensors, names: tuple[str, ...]) -> torch.Tensor:
+def join(family: Family, config: ModelConfig, ours: str, form: Form, found: FamilyTensors) -> torch.Tensor:
     """One tensor of ours from its parts."""
+    names = family.stored_names(ours)
+    if ours in family.shapes:
+        return found.read(names[0], family.shapes[ours](config)).reshape(form.shape)
     transposed = family.is_transposed(ours, form.shape)
     rows = form.parts if len(names) > 1 else (form.shape[0],)
     parts = []
@@ -119,17 +124,19 @@ def join(family: Family, ours: str, form: Form, found: FamilyTensors, names: tup
     return parts[0].contiguous() if len(parts) == 1 else torch.cat(parts)
 
 
-def divide(family: Family, ours: str, form: Form, tensor: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
+def divide(
+    family: Family, config: ModelConfig, ours: str, form: Form, tensor: torch.Tensor
+) -> Iterator[tuple[str, torch.Tensor]]:
     """The parts of one tensor of ours, under the family's names and in its layout."""
     names = family.stored_names(ours)
+    if ours in family.shapes:
+        tensor = tensor.reshape(family.shapes[ours](config))
     parts = tensor.split(form.parts) if len(names) > 1 else (tensor,)
     for name, part in zip(names, parts, strict=True):
-        if ours in family.with_first_axis:
-            part = part[None]
         yield name, (part.T if family.is_transposed(ours, form.shape) else part).contiguous()
 
 
 def stored_tensors(family: Family, weights: Weights) -> Iterator[tuple[str, torch.Tensor]]:
     """All tensors of a model as the family stores them, in the order of the model."""
     for ours, form in forms_of(weights.config).items():
-        yield from divide(family, ours, form, weights.tensors[ours])
+        yield from divide(family, weights.config, ours, form, weights.tensors[ours])

@@ -1,4 +1,4 @@
-"""``Weights`` -> a folder in Hugging Face's layout, which ``AutoModelForCausalLM`` and ``AutoTokenizer`` load.
+"""``Weights`` -> a folder in Hugging Face's layout, which ``AutoModelForCausalLM`` and its like load.
 
 ``config.json`` is in the words of both generations of the library. Weights larger than a shard go into several files
 with an index, cut between tensors.
@@ -13,10 +13,10 @@ import torch
 from homespun.common.errors import HomespunError
 from homespun.common.files import write_json
 from homespun.interchange.forms import forms_of
+from homespun.interchange.huggingface.companions import COMPANIONS
 from homespun.interchange.huggingface.families import family_of_model
 from homespun.interchange.huggingface.family import Family
 from homespun.interchange.huggingface.tensors import divide, stored_tensors
-from homespun.interchange.huggingface.tokenizer_files import special_ids, write_tokenizer
 from homespun.interchange.options import Writing
 from homespun.interchange.stored.opening import INDEX, SINGLE
 from homespun.interchange.weights import Weights
@@ -31,7 +31,7 @@ def write_folder(weights: Weights, folder: Path, options: Writing) -> None:
     family = family_of_model(weights.config)
     kind = NUMBERS[options.number]
     write_json(folder / "config.json", configuration(weights, family, kind))
-    write_tokenizer(weights.tokenizer, weights.config.context, folder, family.ids_of_end)
+    COMPANIONS[weights.config.reads].write(weights, family, folder)
     if family.model_type == "qwen2":
         options.warn(
             "version 5 of transformers gives every qwen2 the split and the Unicode form of Qwen's own tokenizer, "
@@ -63,10 +63,9 @@ def configuration(weights: Weights, family: Family, kind: torch.dtype) -> dict[s
         "architectures": [family.architectures[0]],
         "model_type": family.model_type,
         **family.write(weights.config),
-        **special_ids(weights.tokenizer, family.ids_of_end),
+        **COMPANIONS[weights.config.reads].keys(weights, family),
         "dtype": type_name,
         "torch_dtype": type_name,
-        "use_cache": True,
     }
 
 
@@ -75,7 +74,7 @@ def sizes(weights: Weights, family: Family, kind: torch.dtype) -> list[tuple[str
     return [
         (name, part.numel() * kind.itemsize)
         for ours, form in forms_of(weights.config).items()
-        for name, part in divide(family, ours, form, torch.empty(form.shape, device="meta"))
+        for name, part in divide(family, weights.config, ours, form, torch.empty(form.shape, device="meta"))
     ]
 
 

@@ -10,7 +10,7 @@ import torch
 
 from homespun.common.errors import DamagedFileError, HomespunError, UsageError
 from homespun.common.progress import Advance
-from homespun.interchange.huggingface.reading import MOST_PADDING, without_padding
+from homespun.interchange.huggingface.companions.text import MOST_PADDING, without_padding
 from homespun.interchange.huggingface.tokenizer_files import read_tokenizer, write_tokenizer
 from homespun.interchange.huggingface.writing import METADATA, NUMBERS, rounded
 from homespun.interchange.manifest import check_manifest

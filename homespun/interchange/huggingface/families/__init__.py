@@ -10,12 +10,13 @@ from homespun.interchange.huggingface.families.marian import MARIAN
 from homespun.interchange.huggingface.families.mistral import MISTRAL
 from homespun.interchange.huggingface.families.qwen2 import QWEN2
 from homespun.interchange.huggingface.families.qwen3 import QWEN3
+from homespun.interchange.huggingface.families.vit import VIT
 from homespun.interchange.huggingface.family import Family
-from homespun.models.settings import TextModelConfig
+from homespun.models.settings import ModelConfig
 from homespun.tokenizer.formats.reading import shorten
 
 FAMILIES: dict[str, Family] = {
-    family.model_type: family for family in (GPT1, GPT2, LLAMA, QWEN2, QWEN3, MISTRAL, BERT, MARIAN)
+    family.model_type: family for family in (GPT1, GPT2, LLAMA, QWEN2, QWEN3, MISTRAL, BERT, MARIAN, VIT)
 }
 
 
@@ -44,7 +45,7 @@ def family_of_file(config: ConfigFile) -> Family:
     return family
 
 
-def family_of_model(config: TextModelConfig, advice: str = "--format safetensors keeps the model as it is") -> Family:
+def family_of_model(config: ModelConfig, advice: str = "--format safetensors keeps the model as it is") -> Family:
     """The first family that can hold a model of ours; if none can, the line says what the nearest one lacks.
 
     ``advice`` ends that line.

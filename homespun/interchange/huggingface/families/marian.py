@@ -112,6 +112,6 @@ MARIAN = Family(
     outside=("lm_head.", "final_logits_bias"),
     # The library computes the positions, and keeps the one embedding under further names.
     follows=r"(embed_positions|(encoder|decoder)\.embed_tokens)\.weight$",
-    with_first_axis=("head.bias",),
+    shapes={"head.bias": lambda config: (1, config.vocabulary_size)},
     ids_of_end=("decoder_start_token_id", "forced_eos_token_id"),
 )

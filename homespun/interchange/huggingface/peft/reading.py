@@ -12,18 +12,18 @@ from pathlib import Path
 import torch
 
 from homespun.common.errors import DamagedFileError, HomespunError, UsageError
+from homespun.interchange.huggingface.companions.text import MOST_PADDING
 from homespun.interchange.huggingface.family import Family
 from homespun.interchange.huggingface.peft.places import WEIGHT, Place, family_with_adapters, places_of
 from homespun.interchange.huggingface.peft.settings import Settings, read_settings
 from homespun.interchange.huggingface.reading import ADAPTER as SETTINGS
-from homespun.interchange.huggingface.reading import MOST_PADDING
 from homespun.interchange.huggingface.tensors import EMBEDDING, HEAD, read_checked
 from homespun.interchange.manifest import check_manifest
 from homespun.interchange.options import tell_nobody
 from homespun.interchange.stored.pickled import refuse_pickled
 from homespun.interchange.stored.safetensors_file import SafetensorsFile
 from homespun.models.adapter import Adapter, Difference
-from homespun.models.settings import TextModelConfig
+from homespun.models.settings import ModelConfig, TextModelConfig
 
 WEIGHTS, PICKLE = "adapter_model.safetensors", "adapter_model.bin"
 PREFIX = "base_model.model."
@@ -64,8 +64,10 @@ class AdapterFolder:
             raise HomespunError(f"{folder} has no {WEIGHTS}; get it again")
         return cls(settings, SafetensorsFile(folder / WEIGHTS))
 
-    def read(self, config: TextModelConfig, tensors: Mapping[str, torch.Tensor]) -> Adapter:
+    def read(self, config: ModelConfig, tensors: Mapping[str, torch.Tensor]) -> Adapter:
         """The adapter for a model of ours, of which ``tensors`` are the weights."""
+        if not isinstance(config, TextModelConfig):
+            raise HomespunError(f"{self.source.path.parent}: adapters are merged into models of text, not of images")
         family = family_with_adapters(config)
         places = places_of(family, config)
         layers = self.layers(family, places)
@@ -156,7 +158,7 @@ class AdapterFolder:
     def rows_in_file(self, stored: str, axis: int, place: Place) -> int:
         """How many rows a tensor must have: those of embedding and head may go on behind the last token.
 
-        They do so in the base, too, and an import leaves them out there (``huggingface.reading``).
+        They do so in the base, too, and an import leaves them out there (``huggingface.companions.text``).
         """
         shape = self.source.shape(stored)
         rows = shape[axis] if axis < len(shape) else 0
