@@ -58,7 +58,7 @@ def commands(run: RunData) -> list[tuple[str, str]]:
     """What to type to reproduce this run and to go on from it: (purpose, command)."""
     folder = shlex.quote(str(run.folder))
     again = shlex.quote(f"{run.folder}-again")
-    use = USES.get(text(run.model, "task") or "", NAME if run.images else CONTINUE)
+    use = USES.get(text(run.model, "task") or "", NAME if run.of_images else CONTINUE)
     uses = use.commands_for(folder, shlex.quote(use.example(first_prompt(run))))
     original = shlex.join(str(word) for word in sequence(run.run, "command"))
     if run.state == IMPORTED:
@@ -67,7 +67,7 @@ def commands(run: RunData) -> list[tuple[str, str]]:
         return [*found, *uses, ("Train a model of this shape from the beginning", anew)]
     sources = " ".join(shlex.quote(str(source)) for source in sequence(run.run, "sources")) or "SOURCES"
     rebuild = f"homespun build {sources} --config {folder}/config.toml --out {again}"
-    data = "images" if run.images else "text"
+    data = "images" if run.of_images else "text"
     found = [(f"Make the same model again, from the same {data}", rebuild)]
     if original:
         found.append(("This is how it was started", original))

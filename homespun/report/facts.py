@@ -94,7 +94,7 @@ def work_out(run: RunData) -> Facts:
     result, training, validation = run.result, run.training, run.validation
     loss = either(number(result, "validation_loss"), validation.last("loss"))
     bits = either(number(result, "bits_per_byte"), validation.last("bits_per_byte"))
-    data, counted = (run.images, "images") if run.images else (run.tokens, "tokens")
+    data, counted = (run.images, "images") if run.of_images else (run.tokens, "tokens")
     train, held_out = mapping(data, "splits", "train"), mapping(data, "splits", "validation")
     bytes_per_token_validation = ratio(number(held_out, "bytes"), number(held_out, counted))
     tokens_per_byte = ratio(1.0, bytes_per_token_validation)

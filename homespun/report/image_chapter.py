@@ -2,7 +2,7 @@
 
 from homespun.report.facts import Facts
 from homespun.report.lookup import as_number, number, sequence
-from homespun.report.markup import chapter, element, escape, fold, paragraph, table
+from homespun.report.markup import chapter, element, escape, fold, not_yet, paragraph, table
 from homespun.report.read_run import RunData
 from homespun.report.wording import TIMES, count, whole
 
@@ -14,6 +14,8 @@ def images_chapter(run: RunData, facts: Facts) -> str:
     lead = (
         "A model can only know what it is shown. One part of the images is kept aside, to measure how it does on them."
     )
+    if not run.images:
+        return chapter("data", "The images", lead, not_yet("This run has no images of its own."))
     size = number(run.images, "image_size")
     inside = "".join(
         element("p", f"<code>{escape(str(source))}</code>") for source in sequence(run.run, "sources")[:40]

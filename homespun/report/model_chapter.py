@@ -37,7 +37,7 @@ def model_chapter(run: RunData, facts: Facts) -> str:
             card(f"{facts.unit}s seen", significant(facts.tokens_per_parameter), "per parameter"),
         ]
     )
-    if facts.tokens_per_parameter is not None and not run.images:
+    if facts.tokens_per_parameter is not None and not run.of_images:
         inside += paragraph(
             "About 20 tokens per parameter make the best of a given amount of computing (Hoffmann et al. 2022, "
             "“Chinchilla”); with fewer, more time or more text would still teach this model much.",

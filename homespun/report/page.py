@@ -47,7 +47,7 @@ IMAGE_CHAPTERS = tuple(
 
 def whole_page(run: RunData) -> str:
     """The report of one run."""
-    facts, chapters = work_out(run), IMAGE_CHAPTERS if run.images else CHAPTERS
+    facts, chapters = work_out(run), IMAGE_CHAPTERS if run.of_images else CHAPTERS
     return document(
         [(identity, name, write(run, facts)) for identity, name, write in chapters],
         title=run.name,

@@ -111,6 +111,11 @@ class RunData:
         return text(self.run, "state") or "unknown"
 
     @property
+    def of_images(self) -> bool:
+        """Whether it learns from images; one that was imported has none of its own."""
+        return bool(self.images) or text(self.model, "task") == "images"
+
+    @property
     def finished(self) -> bool:
         """Whether the run is over: its state says so, or its result is there and its state is lost."""
         return self.state == "finished" or (bool(self.result) and not self.run)

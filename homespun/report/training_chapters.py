@@ -69,7 +69,7 @@ def scaled(values: Sequence[float], factor: float) -> list[float]:
 
 def positions(run: RunData) -> tuple[Sequence[float], Sequence[float], str]:
     """What the curves are drawn against: tokens where both series know them, otherwise steps."""
-    for name, label in (("tokens", "images seen" if run.images else "tokens seen"), ("step", "steps")):
+    for name, label in (("tokens", "images seen" if run.of_images else "tokens seen"), ("step", "steps")):
         columns = (run.training[name], run.validation[name])
         if all(not len(column) or any(not math.isnan(value) for value in column) for column in columns):
             return columns[0], columns[1], label
