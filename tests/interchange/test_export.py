@@ -11,21 +11,19 @@ from safetensors.torch import load_file, save_file
 
 from homespun.common.errors import DamagedFileError, HomespunError, UsageError
 from homespun.common.progress import Silent
-from homespun.interchange import verify
 from homespun.interchange.export import export_model
 from homespun.interchange.formats import FORMATS, recognize
 from homespun.interchange.forms import model_of, weights_of
 from homespun.interchange.huggingface import tokenizer_files, writing
 from homespun.interchange.huggingface.writing import plan_shards
+from homespun.interchange.kinds.text import fixed_batch
 from homespun.interchange.options import Reading, Writing
 from homespun.interchange.weights import Weights
 from homespun.models.gpt import GPT
-from homespun.models.language_model import LanguageModel
-from homespun.models.registry import build_model
-from homespun.models.settings import SETTINGS, GPTConfig, TextModelConfig
+from homespun.models.settings import GPTConfig
 from homespun.tokenizer.formats import write_vocabulary
 from homespun.tokenizer.tokenizer import Tokenizer
-from tests.interchange.conftest import FAMILY_OF, MERGES, OURS, TOKENIZER, our_model, randomize
+from tests.interchange.conftest import FAMILY_OF, MERGES, OURS, TOKENIZER, our_model
 
 
 def export(model: Any, path: Path, name: str = "huggingface", **options: Any) -> Any:
@@ -48,30 +46,6 @@ def test_every_shape_comes_back_to_the_bit(name: str, target: str, tmp_path: Pat
     if target == "safetensors":
         assert found.config == model.config
         assert load_file(tmp_path / "out" / "model.safetensors").keys() == found.tensors.keys()
-
-
-def test_every_language_model_of_the_registry_keeps_its_own_names(tmp_path: Path) -> None:
-    for name, settings in SETTINGS.items():
-        if not issubclass(settings, TextModelConfig):
-            continue
-        config = settings(vocabulary_size=TOKENIZER.vocabulary_size, context=16, layers=2, width=32)
-        model = randomize(build_model(config))
-        if not isinstance(model, LanguageModel):
-            continue
-        if name != "gpt":
-            with pytest.raises(HomespunError, match=rf"model.architecture is {name}"):
-                export(model, tmp_path / "out")
-        found = weights_of(model, TOKENIZER)
-        FORMATS["safetensors"].write(found, make(tmp_path / name), Writing())
-        back = FORMATS["safetensors"].read(tmp_path / name, Reading())
-        assert back.config == config
-        assert all(torch.equal(back.tensors[key], tensor) for key, tensor in found.tensors.items())
-
-
-def make(path: Path) -> Path:
-    """A new folder."""
-    path.mkdir()
-    return path
 
 
 @pytest.mark.parametrize(
@@ -269,9 +243,9 @@ def test_tables_of_texts_are_the_same_every_time() -> None:
 
 def test_a_fixed_batch_is_fixed_and_fits() -> None:
     config = replace(OURS["llama"], context=7)
-    batch = verify.fixed_batch(config)
+    batch = fixed_batch(config)
     assert batch.shape == (2, 7) and int(batch.max()) < config.vocabulary_size
-    assert torch.equal(batch, verify.fixed_batch(config))
+    assert torch.equal(batch, fixed_batch(config))
 
 
 @pytest.mark.parametrize("number", ["F32", "BF16", "Q8_0", "Q4_0"])

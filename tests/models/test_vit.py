@@ -7,72 +7,24 @@ from types import ModuleType
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.utils.flop_counter import FlopCounterMode
 
 from homespun.common.errors import UsageError
+from homespun.common.progress import ignore
+from homespun.interchange.forms import forms_of, weights_of
+from homespun.interchange.huggingface.families.vit import VIT
+from homespun.interchange.huggingface.tensors import read_tensors, stored_tensors
+from homespun.interchange.stored import TensorSource
+from homespun.interchange.stored.safetensors_file import SafetensorsFile
 from homespun.layers.attention import use_attention
 from homespun.layers.patches import Patches, cut
 from homespun.models.arithmetic import forward_flops_per_token, matrix_parameters, parameter_count
 from homespun.models.settings import ViTConfig, model_settings
 from homespun.models.vit import ViT
+from tests.interchange.test_against_transformers import Gradients
 
 SMALL = ViTConfig(image_size=12, patch_size=3, channels=3, classes=5, layers=2, width=24, heads=3)
-Tensors = dict[str, torch.Tensor]
-
-# transformers' names in a file -> ours; {} is the number of a block. Several of theirs are one of ours, in this order.
-NAMES: dict[str, tuple[str, ...]] = {
-    "class_token": ("vit.embeddings.cls_token",),
-    "positions.weight": ("vit.embeddings.position_embeddings",),
-    "patches": ("vit.embeddings.patch_embeddings.projection",),
-    "blocks.{}.attention_norm": ("vit.encoder.layer.{}.layernorm_before",),
-    "blocks.{}.attention.query_key_value": (
-        "vit.encoder.layer.{}.attention.attention.query",
-        "vit.encoder.layer.{}.attention.attention.key",
-        "vit.encoder.layer.{}.attention.attention.value",
-    ),
-    "blocks.{}.attention.output": ("vit.encoder.layer.{}.attention.output.dense",),
-    "blocks.{}.feedforward_norm": ("vit.encoder.layer.{}.layernorm_after",),
-    "blocks.{}.feedforward.widen": ("vit.encoder.layer.{}.intermediate.dense",),
-    "blocks.{}.feedforward.output": ("vit.encoder.layer.{}.output.dense",),
-    "final_norm": ("vit.layernorm",),
-    "head": ("classifier",),
-}
-
-
-def places(config: ViTConfig) -> dict[str, tuple[str, ...]]:
-    """Each tensor of ours -> where it stands in their file."""
-    found = {}
-    for ours, theirs in NAMES.items():
-        for layer in range(config.layers if "{}" in ours else 1):
-            here, there = ours.format(layer), tuple(name.format(layer) for name in theirs)
-            if here in ("class_token", "positions.weight"):
-                found[here] = there
-            else:
-                found |= {f"{here}.{kind}": tuple(f"{name}.{kind}" for name in there) for kind in ("weight", "bias")}
-    return found
-
-
-def to_ours(theirs: Tensors, config: ViTConfig) -> Tensors:
-    """Their tensors in our names and layout: an image's patch is a row, a batch's axis of one goes."""
-    shapes = {name: parameter.shape for name, parameter in ViT(config).named_parameters()}
-    return {
-        ours: torch.cat([theirs[name] for name in names]).reshape(shapes[ours])
-        for ours, names in places(config).items()
-    }
-
-
-def to_theirs(ours: Tensors, config: ViTConfig) -> Tensors:
-    """The way back."""
-    found: Tensors = {}
-    for name, names in places(config).items():
-        for there, part in zip(names, ours[name].chunk(len(names)), strict=True):
-            found[there] = part
-    size = config.patch_size
-    convolution = "vit.embeddings.patch_embeddings.projection.weight"
-    found[convolution] = found[convolution].view(-1, config.channels, size, size)
-    for name in ("vit.embeddings.cls_token", "vit.embeddings.position_embeddings"):
-        found[name] = found[name].reshape(1, -1, config.width)
-    return {name: tensor.contiguous() for name, tensor in found.items()}
 
 
 @pytest.fixture(scope="module")
@@ -197,8 +149,6 @@ def test_it_is_that_of_transformers(
     transformers: ModuleType, tmp_path: Path, side: int, size: int, channels: int, layers: int, width: int, heads: int
 ) -> None:
     """Logits and every gradient, from their weights and from ours, through files."""
-    from safetensors.torch import load_file, save_file
-
     epsilon = 1e-6
     config = ViTConfig(
         image_size=side, patch_size=size, channels=channels, classes=5, layers=layers, width=width, heads=heads,
@@ -218,43 +168,33 @@ def test_it_is_that_of_transformers(
             parameter.normal_(1.0 if parameter.dim() == 1 else 0.0, 0.2)
     # Theirs into ours, through the file that they write.
     theirs.save_pretrained(tmp_path / "theirs")
-    stored = load_file(tmp_path / "theirs" / "model.safetensors")
-    if "vit.layers.0.layernorm_before.weight" in stored:
-        stored = {older_name(name): tensor for name, tensor in stored.items()}
-    assert stored.keys() == {name for names in places(config).values() for name in names}
-    compare(ViT(config), to_ours(stored, config), theirs.eval(), config)
+    compare(tensors_of(SafetensorsFile(tmp_path / "theirs" / "model.safetensors"), config), theirs.eval(), config)
     # Ours into theirs, through a file that they read.
     theirs.config.save_pretrained(tmp_path / "ours")
-    save_file(to_theirs(dict(ours.state_dict()), config), tmp_path / "ours" / "model.safetensors", {"format": "pt"})
+    stored = dict(stored_tensors(VIT, weights_of(ours, None)))
+    save_file(stored, tmp_path / "ours" / "model.safetensors", {"format": "pt"})
     read_back = transformers.ViTForImageClassification.from_pretrained(
         tmp_path / "ours", attn_implementation="eager", dtype=torch.float32
     )
-    compare(ViT(config), dict(ours.state_dict()), read_back.eval(), config)
+    compare(dict(ours.named_parameters()), read_back.eval(), config)
 
 
-def older_name(name: str) -> str:
-    """The name in files of versions before 5 of the one that a model has in memory since."""
-    name = name.replace("vit.layers.", "vit.encoder.layer.")
-    for part, old in (("q", "query"), ("k", "key"), ("v", "value")):
-        name = name.replace(f"attention.{part}_proj", f"attention.attention.{old}")
-    return (
-        name.replace("attention.o_proj", "attention.output.dense")
-        .replace("mlp.fc1", "intermediate.dense")
-        .replace("mlp.fc2", "output.dense")
-    )
+def tensors_of(source: TensorSource, config: ViTConfig) -> dict[str, torch.Tensor]:
+    """Theirs in our names and layout, by the product's own table."""
+    return read_tensors(VIT, config, forms_of(config), source, ignore)
 
 
-def compare(ours: ViT, weights: Tensors, theirs: torch.nn.Module, config: ViTConfig) -> None:
+def compare(weights: dict[str, torch.Tensor], theirs: torch.nn.Module, config: ViTConfig) -> None:
     """Same weights: same logits, same gradients."""
+    ours = model_of(config)
     assert dict(ours.named_parameters()).keys() == weights.keys()
     ours.load_state_dict(weights)
-    ours.eval()
     images, targets = images_of(config, 4), torch.tensor([0, 3, 4, 1])
     with torch.inference_mode():
         torch.testing.assert_close(ours(images), theirs(images).logits, rtol=1e-4, atol=1e-4)
     for model in (ours, lambda batch: theirs(batch).logits):
         torch.nn.functional.cross_entropy(model(images), targets).backward()
-    gradients = to_ours({older_name(name): one.grad for name, one in theirs.named_parameters()}, config)
+    gradients = tensors_of(Gradients(theirs), config)
     for name, parameter in ours.named_parameters():
         torch.testing.assert_close(
             parameter.grad, gradients[name], rtol=1e-3, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}"

@@ -9,7 +9,7 @@ import pytest
 
 from homespun.cli.main import run
 from homespun.common.files import sha256_of_file
-from tests.images.conftest import png_bytes
+from tests.images.conftest import png_bytes, stripes
 from tests.pipeline.conftest import fail, unfinished_copy
 
 OPTIONS = [
@@ -148,10 +148,27 @@ def test_a_picture_that_does_not_fit_is_one_line(
 def test_commands_for_text_refuse_it_and_the_other_way_round(
     finished: Path, finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for command in (["generate"], ["chat"], ["export", "--format", "safetensors", "--out", "shared"]):
+    for command in (["generate"], ["chat"]):
         assert "reads images, not text: homespun classify-image" in fail([*command, str(finished)], capsys, 2)
     line = fail(["classify-image", str(finished_run), "x.png"], capsys, 2)
     assert "reads text, not images: homespun generate" in line
+
+
+def test_it_goes_out_and_comes_back(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images, _ = stripes(3, seed=4)
+    picture = tmp_path / "one.png"
+    picture.write_bytes(png_bytes(images[0][..., None], 0))
+    answers = []
+    for name in ("huggingface", "safetensors"):
+        shared, back = tmp_path / name, tmp_path / f"{name}-back"
+        assert run(["export", str(finished), "--format", name, "--out", str(shared)]) == 0
+        assert run(["import", str(shared), "--out", str(back)]) == 0
+        for folder in (finished, back):
+            capsys.readouterr()
+            assert run(["classify-image", str(folder), str(picture), "--json"]) == 0
+            answers.append(capsys.readouterr().out)
+    assert set(json.loads(answers[0])[0]["classes"]) == {"across", "down", "square"}
+    assert len(set(answers)) == 1
 
 
 def test_a_folder_of_pictures_by_minutes(
