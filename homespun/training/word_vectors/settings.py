@@ -10,8 +10,9 @@ from homespun.common.errors import UsageError
 
 Method = Literal["skipgram", "cbow"]
 METHODS: tuple[Method, ...] = ("skipgram", "cbow")
-# The published program's. The mean of a window has its gradient once where skip-gram has it for every word.
-USUAL_RATES = {"skipgram": 0.025, "cbow": 0.05}
+# Skip-gram's is the published program's. Its 0.05 for CBOW goes with moving each word of a window by the whole error;
+# here each moves by its share of it, the gradient of a mean, and needs the larger step (docs/experiments.md).
+USUAL_RATES = {"skipgram": 0.025, "cbow": 0.1}
 LARGEST_DIMENSIONS, LARGEST_WINDOW, MOST_NEGATIVES, MOST_EPOCHS, MOST_THREADS = 4096, 1000, 1000, 100_000, 1024
 
 
@@ -37,7 +38,7 @@ class WordVectorConfig:
     )
     learning_rate: float = field(
         default=0.0,
-        metadata={"help": "First step size; it falls to zero in a straight line. 0: 0.025 (skipgram) or 0.05 (cbow)."},
+        metadata={"help": "First step size; it falls to zero in a straight line. 0: 0.025 (skipgram) or 0.1 (cbow)."},
     )
     keep_case: bool = field(default=False, metadata={"help": "Tell Word from word."})
     threads: int = field(
