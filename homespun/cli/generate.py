@@ -25,8 +25,12 @@ def generate(
     run: Annotated[Path, Parameter(help="a run folder")],
     /,
     *,
-    prompt: Annotated[str, Parameter(help="the beginning; - reads it from standard input")] = "",
-    fill: Annotated[str | None, Parameter(help="a text with [MASK] where a word is missing; - reads it")] = None,
+    prompt: Annotated[
+        str, Parameter(help="the beginning; - reads it from standard input", allow_leading_hyphen=True)
+    ] = "",
+    fill: Annotated[
+        str | None, Parameter(help="a text with [MASK] where a word is missing; - reads it", allow_leading_hyphen=True)
+    ] = None,
     top: Annotated[int | None, Parameter(help="with --fill: how many guesses for each gap (5)")] = None,
     device: Annotated[str, Parameter(help="cpu, cuda …; auto: a GPU where there is one")] = "auto",
     json_output: Annotated[bool, Parameter(name="--json", negative=(), help="one JSON object at the end")] = False,

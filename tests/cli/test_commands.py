@@ -73,7 +73,14 @@ def test_a_wrong_call_gets_one_clear_line(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", [["generate", "nowhere", "--prompt", "-"], ["translate", "nowhere", "--file", "-"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["generate", "nowhere", "--prompt", "-"],
+        ["generate", "nowhere", "--fill", "-"],
+        ["translate", "nowhere", "--file", "-"],
+    ],
+)
 def test_input_that_is_no_text_gets_one_clear_line(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -84,4 +84,4 @@ def test_a_token_uses_a_part_of_all_experts() -> None:
 
 
 def test_every_preset_is_here() -> None:
-    assert EXACT.keys() | TOLD.keys() == PRESETS.keys()
+    assert EXACT.keys() | TOLD.keys() | ABOUT.keys() == PRESETS.keys()
