@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, replace
 
 from homespun.common.errors import HomespunError
-from homespun.models.arithmetic import matrix_parameters, parameter_count
+from homespun.models.arithmetic import matrix_parameters, parameter_count, trained_parameters
 from homespun.models.settings import ModelConfig
 from homespun.training.footprint import FULL, HALF, footprint_of, number_bytes
 from homespun.training.settings import TrainingConfig
@@ -59,11 +59,12 @@ def training_memory(
     ``gpu``: PyTorch's own allocator there fills its holes again.
     """
     parameters, matrices, number = parameter_count(model), matrix_parameters(model), number_bytes(training)
-    second_moments = parameters - (matrices if training.optimizer == "muon" else 0)
+    trained = trained_parameters(model)
+    second_moments = max(0, trained - (matrices if training.optimizer == "muon" else 0))
     block, rest = matrices / model.layers, parameters - matrices
     tokens = rows * model.positions_in_row
     weights = FULL * parameters * (2 if training.average_decay else 1) / shares
-    moments = FULL * (parameters + second_moments) / shares
+    moments = FULL * (trained + second_moments) / shares
     # Autocast keeps the copies that it makes of whole matrices until the gradient is there.
     copies = HALF * matrices if number == HALF else 0.0
     # FSDP2 holds two blocks (one is fetched ahead), the embeddings and head, and the gradients of one of each.
@@ -79,7 +80,7 @@ def training_memory(
     passes = copies + activations + loss + holes
     return Memory(
         weights=weights,
-        gradients=FULL * parameters / shares,
+        gradients=FULL * trained / shares,
         moments=moments,
         copies=copies,
         gathered=gathered,
