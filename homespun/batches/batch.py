@@ -17,7 +17,8 @@ class Batch:
     belongs to, 0 for padding; tokens see only their own text. ``segments`` (B, T): first or second of two sentences.
     ``places`` (B, K): where in a row ``targets``, which are then (B, K), stand. ``follows`` (B): 0 where the second
     text of a row follows the first, 1 where it does not. ``source`` (B, S): the sequence that is translated, and
-    ``source_documents`` (B, S), 0 for its padding.
+    ``source_documents`` (B, S), 0 for its padding. ``reference`` (B, 2): what another model thinks of two answers; then
+    ``inputs``, ``documents`` and ``places`` are (B, 2, …), and ``targets`` (B) say which of both is preferred.
     """
 
     inputs: torch.Tensor
@@ -28,6 +29,7 @@ class Batch:
     follows: torch.Tensor | None = None
     source: torch.Tensor | None = None
     source_documents: torch.Tensor | None = None
+    reference: torch.Tensor | None = None
 
     def tokens(self) -> torch.Tensor:
         """How many tokens it is to learn from (0-d): one for each target, or all that are read where few are told."""

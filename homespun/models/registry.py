@@ -9,16 +9,22 @@ from homespun.common.errors import UsageError
 from homespun.models.bert import BERT
 from homespun.models.classifier import Classifier
 from homespun.models.encoder_decoder import EncoderDecoder
+from homespun.models.finetuned import Finetuned
 from homespun.models.gpt import GPT
 from homespun.models.lstm import LSTM
 from homespun.models.rwkv import RWKV
-from homespun.models.settings import ClassifierConfig, ModelConfig
+from homespun.models.settings import ClassifierConfig, FinetunedConfig, ModelConfig
 from homespun.models.vit import ViT
 
 
 def build_classifier(config: ClassifierConfig) -> Classifier:
     """A body with fresh weights, and a head."""
     return Classifier(config, build_model(config.body))
+
+
+def build_finetuned(config: FinetunedConfig) -> Finetuned:
+    """A body with fresh weights, of which a part moves."""
+    return Finetuned(config, build_model(config.body))
 
 
 MODELS: dict[str, Callable[[Any], nn.Module]] = {
@@ -29,6 +35,8 @@ MODELS: dict[str, Callable[[Any], nn.Module]] = {
     "vit": ViT,
     "encoder_decoder": EncoderDecoder,
     "classifier": build_classifier,
+    "assistant": build_finetuned,
+    "preferred": build_finetuned,
 }
 
 

@@ -10,19 +10,19 @@ from torch import nn
 from homespun.common.errors import UsageError
 from homespun.layers.equal_part import EqualPart
 from homespun.layers.lora import adapt
-from homespun.models.settings import ClassifierConfig
+from homespun.models.settings import PartlyTrainedConfig
 
 
-def everything(body: nn.Module, config: ClassifierConfig) -> None:
+def everything(body: nn.Module, config: PartlyTrainedConfig) -> None:
     """All of it."""
 
 
-def nothing(body: nn.Module, config: ClassifierConfig) -> None:
+def nothing(body: nn.Module, config: PartlyTrainedConfig) -> None:
     """Only the head, which is not of the body."""
     body.requires_grad_(False)
 
 
-def last_layers(body: nn.Module, config: ClassifierConfig) -> None:
+def last_layers(body: nn.Module, config: PartlyTrainedConfig) -> None:
     """The last of its equal layers, and the normalization behind them."""
     body.requires_grad_(False)
     layers = [module for module in body.modules() if isinstance(module, EqualPart)]
@@ -32,7 +32,7 @@ def last_layers(body: nn.Module, config: ClassifierConfig) -> None:
         final.requires_grad_(True)
 
 
-def low_rank(body: nn.Module, config: ClassifierConfig) -> None:
+def low_rank(body: nn.Module, config: PartlyTrainedConfig) -> None:
     """Differences of its matrices (``homespun.layers.lora``)."""
     body.requires_grad_(False)
     rank = config.lora_rank
@@ -43,7 +43,7 @@ def low_rank(body: nn.Module, config: ClassifierConfig) -> None:
         )
 
 
-TRAINED: dict[str, Callable[[nn.Module, ClassifierConfig], None]] = {
+TRAINED: dict[str, Callable[[nn.Module, PartlyTrainedConfig], None]] = {
     "full": everything,
     "last-layers": last_layers,
     "lora": low_rank,

@@ -14,6 +14,7 @@ In reading order:
 - ``compiled``: the same once more, as machine code; begin with its ``__init__``.
 - ``engine`` and ``training``: which of the two paths encodes, and which one learns.
 - ``tokenizer``: the class ``Tokenizer``, which joins all of it; ``spans``: which characters a token stands for.
+- ``chat``: messages -> ids, with the control tokens that nobody can type.
 - ``storage``: one readable JSON file <-> ``Vocabulary``; ``formats``: the files of other programs.
 - ``streaming``: ids, one by one -> text that is never cut inside a character.
 

@@ -198,6 +198,10 @@ class Tokenizer:
         """Return the same tokenizer with another chat template."""
         return Tokenizer.of(self.vocabulary.with_chat_template(chat_template))
 
+    def with_special_tokens(self, names: Iterable[str]) -> "Tokenizer":
+        """Return the same tokenizer with further special tokens behind all ids; those that are there stay."""
+        return Tokenizer.of(self.vocabulary.with_special_tokens(names))
+
     def identity(self) -> str:
         """Return 12 hexadecimal digits that change whenever the ids of some text could change.
 

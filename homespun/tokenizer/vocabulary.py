@@ -72,6 +72,12 @@ class Vocabulary:
         """Return the same with another chat template."""
         return replace(self, chat_template=chat_template)
 
+    def with_special_tokens(self, names: Iterable[str]) -> "Vocabulary":
+        """Return the same with further special tokens, whose ids follow all others; those that are there stay."""
+        missing = [name for name in dict.fromkeys(names) if name not in self.special_tokens]
+        first = 1 + max(*self.public_ids(), *self.special_tokens.values())
+        return replace(self, special_tokens={**self.special_tokens, **dict(zip(missing, count(first), strict=False))})
+
 
 def make_vocabulary(
     pattern: str,

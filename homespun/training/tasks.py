@@ -1,8 +1,10 @@
 """What there is to learn, by name: one line each. A model's settings say which is theirs (``ModelConfig.task``)."""
 
+from homespun.training.answers import Answers
 from homespun.training.image_classes import ImageClasses
 from homespun.training.losses import NextToken, Task, Translation
 from homespun.training.masked import Masked, MaskedPairs
+from homespun.training.preferences import Preferences
 from homespun.training.text_classes import TextClasses
 
 TASKS: dict[str, Task] = {
@@ -12,4 +14,6 @@ TASKS: dict[str, Task] = {
     "masked_pairs": MaskedPairs(),
     "translation": Translation(),
     "text_classes": TextClasses(),
+    "answers": Answers(),
+    "preferences": Preferences(),
 }

@@ -12,6 +12,7 @@ from homespun.models.settings.bert import BERTConfig
 from homespun.models.settings.classifier import ClassifierConfig
 from homespun.models.settings.decoder import GPTConfig
 from homespun.models.settings.encoder_decoder import EncoderDecoderConfig
+from homespun.models.settings.finetuned import AssistantConfig, FinetunedConfig, PartlyTrainedConfig, PreferredConfig
 from homespun.models.settings.recurrent import LSTMConfig, RWKVConfig
 from homespun.models.settings.vit import ViTConfig
 
@@ -23,6 +24,8 @@ SETTINGS: dict[str, type[ModelConfig]] = {
     "vit": ViTConfig,
     "encoder_decoder": EncoderDecoderConfig,
     "classifier": ClassifierConfig,
+    "assistant": AssistantConfig,
+    "preferred": PreferredConfig,
 }
 DEFAULT_ARCHITECTURE = "gpt"
 MODELS_WITHIN = ("body",)  # settings that are a model's own; a base has them, nobody writes them by hand
@@ -31,12 +34,16 @@ __all__ = [
     "DEFAULT_ARCHITECTURE",
     "MODELS_WITHIN",
     "SETTINGS",
+    "AssistantConfig",
     "BERTConfig",
     "ClassifierConfig",
     "EncoderDecoderConfig",
+    "FinetunedConfig",
     "GPTConfig",
     "LSTMConfig",
     "ModelConfig",
+    "PartlyTrainedConfig",
+    "PreferredConfig",
     "RWKVConfig",
     "TextModelConfig",
     "ViTConfig",

@@ -48,6 +48,11 @@ class ModelConfig:
             raise UsageError(f"model.dropout is {self.dropout}; it must be at least 0 and below 1")
 
     @property
+    def in_use(self) -> "ModelConfig":
+        """The settings of the model that is left when training is over: its own, or those of the base it changed."""
+        return self
+
+    @property
     def positions_in_row(self) -> int:
         """Positions of one row of a batch: what memory is taken for."""
         raise NotImplementedError
@@ -101,7 +106,8 @@ class TextModelConfig(ModelConfig):
     ``endless``: it carries a state of fixed size through the text, so ``context`` is only the length of a training
     window, not a limit of what it can be given. ``summarized_at``: the place, "first" or "last", whose activations have
     seen the whole text; empty where there is none. ``special_tokens``: names of tokens that it needs besides those that
-    every tokenizer has.
+    every tokenizer has. ``shares_rows``: several texts behind each other in a row, told apart by their numbers, are read
+    as each alone would be.
     """
 
     task: ClassVar[str] = "next_token"
@@ -112,6 +118,7 @@ class TextModelConfig(ModelConfig):
     endless: ClassVar[bool] = False
     summarized_at: ClassVar[str] = "last"
     special_tokens: ClassVar[tuple[str, ...]] = ()
+    shares_rows: ClassVar[bool] = False
 
     vocabulary_size: int = field(default=4096, metadata={"help": "tokens the model knows; follows the tokenizer"})
     context: int = field(default=256, metadata={"help": "tokens of one window: what it can look back on"})

@@ -77,6 +77,11 @@ class GPTConfig(TextModelConfig):
             raise UsageError(f"rotary positions turn pairs of channels: a head of {self.width_of_head} is odd")
 
     @property
+    def shares_rows(self) -> bool:  # pyrefly: ignore  # of other architectures it is the same for all of them
+        """Rotary positions tell distances alone; learned ones tell a text that it does not begin the row."""
+        return self.positions == "rotary"
+
+    @property
     def width_of_head(self) -> int:
         """Channels of one head, with the default worked out."""
         return self.head_width or self.width // self.heads

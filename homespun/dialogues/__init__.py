@@ -1,0 +1,14 @@
+"""Conversations, and answers of which one is preferred, from files of many forms to two splits in one form.
+
+What comes in: JSON or JSON-lines files as they are passed around: Alpaca's, OpenAI's, ShareGPT's. What goes out: a
+folder with ``train.jsonl``, ``validation.jsonl`` and a ``manifest.json`` that counts what was left out. In reading
+order:
+
+- ``settings``   the knobs (``ConversationsConfig``, ``PreferencesConfig``)
+- ``dialogue``   a conversation, a pair of answers, and what is none
+- ``forms``      a JSON object of any known form to one of these
+- ``read``       a file to them, one by one
+- ``storage``    them to a folder of splits, and back
+
+Files of any size: nothing is held but a few bytes for each conversation.
+"""
