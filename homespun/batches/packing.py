@@ -1,7 +1,7 @@
 """Lengths of texts -> which of them share a row: as few rows as possible, or nearly.
 
-Best fit, the longest text first: each goes into the row in which it leaves the least room. That needs at most 11/9 of the
-fewest possible rows and 4 more (Johnson et al. 1974), and with many short texts fills nearly all of them.
+Best fit, the longest text first: each goes into the row in which it leaves the least room. That needs at most 11/9 of
+the fewest possible rows and 4 more (Johnson et al. 1974), and with many short texts fills nearly all of them.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Batches of preferences: a question with two answers, of which the first was preferred.
 
-In: rows of ids (``homespun.batches.answer_rows``), the chosen answers at even numbers, the rejected ones behind them; and
-what the base thinks of each. Out: batches with
+In: rows of ids (``homespun.batches.answer_rows``), the chosen answers at even numbers, the rejected ones behind them;
+and what the base thinks of each. Out: batches with
 
     inputs     (B, 2, T)  ids of both, filled up with 0
     documents  (B, 2, T)  1, and 0 for what fills up

@@ -40,19 +40,83 @@ def classify(
     """
     if not tables:
         raise UsageError("no TABLE: name a CSV, TSV, JSON-lines or Parquet file of texts and labels")
+    given = {
+        "labelled.text_column": text_column,
+        "labelled.label_column": label_column,
+        "model.trained": train,
+        "labelled.balance": balance,
+    }
+    return finetune("classifier", base, tables, given, out, json_output, config)
+
+
+Trained = Annotated[Literal["full", "last-layers", "lora"] | None, Parameter(help="what of the base is trained [full]")]
+Out = Annotated[Path | None, Parameter(help="the run folder [runs/NAME-OF-FILE]")]
+JSONOutput = Annotated[bool, Parameter(name="--json", negative=(), help="print the result for programs")]
+
+
+@app.command
+def instructions(
+    base: Annotated[Path, Parameter(help="the run folder of the model to begin with")],
+    /,
+    *files: Annotated[Path, Parameter(help="JSON or JSON-lines files: instructions (Alpaca) or conversations")],
+    loss: Annotated[
+        Literal["answers", "all"] | None, Parameter(help="which tokens are learned: the answers', or all [answers]")
+    ] = None,
+    train: Trained = None,
+    out: Out = None,
+    json_output: JSONOutput = False,
+    config_file: ConfigFile = None,
+    config: ConfigurationOptions = Options(),
+) -> int:
+    """Teach a model of text to answer, from instructions or conversations.
+
+    homespun finetune instructions runs/base instruction-data.json --out runs/assistant
+    """
+    given = {"conversations.loss": loss, "model.trained": train}
+    return finetune("assistant", base, files, given, out, json_output, config)
+
+
+@app.command
+def preferences(
+    base: Annotated[Path, Parameter(help="the run folder of the model to begin with, such as an assistant's")],
+    /,
+    *files: Annotated[Path, Parameter(help="JSON or JSON-lines files: questions with a chosen and a rejected answer")],
+    train: Trained = None,
+    beta: Annotated[float | None, Parameter(help="how dearly it costs to leave the base [0.1]")] = None,
+    out: Out = None,
+    json_output: JSONOutput = False,
+    config_file: ConfigFile = None,
+    config: ConfigurationOptions = Options(),
+) -> int:
+    """Teach an assistant which of two answers people prefer (DPO).
+
+    homespun finetune preferences runs/assistant preferences.json --out runs/preferred
+    """
+    given = {"model.trained": train, "model.beta": beta}
+    return finetune("preferred", base, files, given, out, json_output, config)
+
+
+def finetune(
+    architecture: str,
+    base: Path,
+    files: tuple[Path, ...],
+    given: dict[str, Any],
+    out: Path | None,
+    json_output: bool,
+    config: Options,
+) -> int:
+    """Begin a run on ``files``, whose model has the base for its body; ``given``: keys that options of their own
+    set."""
     from homespun.inference.load import find_model
     from homespun.pipeline.build import begin
 
+    if not files:
+        raise UsageError("no FILE: name what the model is to learn from")
     reporter = choose_reporter()
-    _, body = find_model(base, "text", reporter.warn)
-    more: dict[str, tuple[Any, str]] = {"model.architecture": ("classifier", "base")}
-    more |= {f"model.body.{key}": (value, "base") for key, value in flatten(body).items()}
-    for key, value in (
-        ("labelled.text_column", text_column), ("labelled.label_column", label_column), ("model.trained", train),
-        ("labelled.balance", balance),
-    ):  # fmt: skip
-        if value is not None:
-            more[key] = (value, COMMAND_LINE)
-    sources = [str(path) for path in (base, *tables)]
-    out = out or default_folder((str(tables[0]),))
+    _, found = find_model(base, "text", reporter.warn)
+    more: dict[str, tuple[Any, str]] = {"model.architecture": (architecture, "base")}
+    more |= {f"model.body.{key}": (value, "base") for key, value in flatten(found.in_use).items()}
+    more |= {key: (value, COMMAND_LINE) for key, value in given.items() if value is not None}
+    sources = [str(path) for path in (base, *files)]
+    out = out or default_folder((str(files[0]),))
     return begin(out, sources, None, choices_of(config, more), ["homespun", *sys.argv[1:]], reporter, json_output)

@@ -1,4 +1,4 @@
-"""A conversation, and a question with two answers of which one is preferred: the one form that all files are brought to.
+"""A conversation, and a question with two answers of which one is preferred: one form for what all files hold.
 
 In: messages of any file. Out: ``Conversation`` or ``Preference``, or ``NotUsable`` that says in words why not. A
 conversation may begin with a message of the system, then user and assistant take turns, and the assistant has the
@@ -22,7 +22,7 @@ class Message(NamedTuple):
 Messages = tuple[Message, ...]
 
 
-class NotUsable(Exception):  # noqa: N818  # not an error of the program: the reader decides what becomes of it
+class NotUsable(Exception):
     """Why an entry is no conversation, in words that go on from "line 7 "."""
 
 

@@ -91,9 +91,10 @@ def divide(
 ) -> dict[str, dict[str, Any]]:
     """Each entry to its file."""
     counts = dict.fromkeys(SPLITS, 0)
-    with (folder / "train.jsonl").open("w", encoding="utf-8") as train, (folder / "validation.jsonl").open(
-        "w", encoding="utf-8"
-    ) as validation:
+    with (
+        (folder / "train.jsonl").open("w", encoding="utf-8") as train,
+        (folder / "validation.jsonl").open("w", encoding="utf-8") as validation,
+    ):
         for one in once(entries, left_out):
             split = "validation" if is_held_back(one) else "train"
             counts[split] += 1

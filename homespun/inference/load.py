@@ -10,6 +10,7 @@ from homespun.common.errors import DamagedFileError, HomespunError, UsageError
 from homespun.common.files import read_json
 from homespun.inference.uses import USES
 from homespun.models.classifier import Classifier
+from homespun.models.finetuned import Finetuned
 from homespun.models.registry import build_model
 from homespun.models.settings import model_settings
 from homespun.models.vit import ViT
@@ -49,21 +50,21 @@ def load_for_images(run: Path, warn: Callable[[str], None], device: torch.device
 
 
 def load_newest(run: Path, reads: str, warn: Callable[[str], None]) -> tuple[Path, Any]:
-    """The newest whole checkpoint of a run whose model reads ``reads``, and that model."""
+    """The newest whole checkpoint of a run whose model reads ``reads``, and that model, as it is used."""
     checkpoint, config = find_model(run, reads, warn)
     model = build_model(config)
     load_weights(checkpoint, model)
-    return checkpoint, model
+    return checkpoint, model.merged() if isinstance(model, Finetuned) else model
 
 
 def find_model(run: Path, reads: str, warn: Callable[[str], None]) -> tuple[Path, Any]:
-    """The same, but of the model its settings only."""
+    """The same, but of the model its settings only, as it was trained (``ModelConfig.in_use``: as it is used)."""
     checkpoint = find_newest(run, warn)
     try:
         config = model_settings(read_json(checkpoint / "config.json"))
     except (AttributeError, TypeError, UsageError) as error:
         raise DamagedFileError(f"{checkpoint / 'config.json'} does not fit this version ({error})") from error
-    if config.reads != reads:
+    if config.in_use.reads != reads:
         use = USES[config.task]
         (_, command), *_ = use.commands_for(run, use.left_open)
         raise UsageError(f"the model of {run} reads {config.reads}, not {reads}: {command}")

@@ -4,7 +4,7 @@ A stop text may arrive in pieces, so the end of the text that could still become
 until it is decided.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
 from homespun.inference.engine import Engine
@@ -16,14 +16,21 @@ from homespun.tokenizer.tokenizer import Tokenizer
 def stream_text(engine: Engine, tokenizer: Tokenizer, prompt: str, config: SamplingConfig) -> Iterator[str]:
     """What follows ``prompt``, piece by piece. The prompt itself is not repeated."""
     ids = [tokenizer.end_of_text, *tokenizer.encode(prompt)]
-    new_ids = until_token(islice(engine.tokens(ids, config), config.maximum_tokens), tokenizer.end_of_text)
+    yield from stream_ids(engine, tokenizer, ids, {tokenizer.end_of_text}, config)
+
+
+def stream_ids(
+    engine: Engine, tokenizer: Tokenizer, prompt: list[int], last: Collection[int], config: SamplingConfig
+) -> Iterator[str]:
+    """What follows the ids ``prompt``, up to one of the tokens ``last``."""
+    new_ids = until_token(islice(engine.tokens(prompt, config), config.maximum_tokens), last)
     yield from until_stop(decode(new_ids, tokenizer), config.stop)
 
 
-def until_token(ids: Iterable[int], last: int) -> Iterator[int]:
-    """The ids before the first ``last``."""
+def until_token(ids: Iterable[int], last: Collection[int]) -> Iterator[int]:
+    """The ids before the first of ``last``."""
     for token in ids:
-        if token == last:
+        if token in last:
             return
         yield token
 

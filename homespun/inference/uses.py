@@ -49,6 +49,10 @@ NAME = Use(
 )
 TRANSLATE = Use("translates texts", (("Let it translate", "homespun translate {run} {text}"),))
 SORT = Use("sorts texts into classes", (("Let it sort a text", "homespun classify {run} {text}"),))
+ANSWER = Use(
+    "answers",
+    (("Talk with it", "homespun chat {run}"), ("Let it write", "homespun generate {run} --prompt {text}")),
+)
 USES: dict[str, Use] = {
     "images": NAME,
     "next_token": CONTINUE,
@@ -56,6 +60,8 @@ USES: dict[str, Use] = {
     "masked_pairs": FILL,
     "translation": TRANSLATE,
     "text_classes": SORT,
+    "answers": ANSWER,
+    "preferences": ANSWER,
 }
 
 

@@ -1,7 +1,7 @@
 """A table of one row for each token, of which all rows stay but a few that learn.
 
-For finetunings that hold the embeddings still: the control tokens of a conversation mean nothing yet to a model that has
-read running text alone, and no low-rank difference elsewhere gives them rows of their own. Only those few rows have
+For finetunings that hold the embeddings still: the control tokens of a conversation mean nothing yet to a model that
+has read running text alone, and no low-rank difference elsewhere gives them rows of their own. Only those few rows have
 gradients and a place in the optimizer.
 
 Shapes: V tokens, C width, n tokens that learn.

@@ -1,8 +1,8 @@
 """A model with a few tokens more than it had: a trained model in, the same one with longer tables out.
 
-The new rows are the mean of those that are there (Hewitt 2021, "Initializing New Word Embeddings for Pretrained Language
-Models"): a new token then gets about the chance of the mean one, and no other token loses more than that. Rows drawn by
-chance may have larger logits than all that was learned.
+The new rows are the mean of those that are there (Hewitt 2021, "Initializing New Word Embeddings for Pretrained
+Language Models"): a new token then gets about the chance of the mean one, and no other token loses more than that. Rows
+drawn by chance may have larger logits than all that was learned.
 """
 
 from dataclasses import replace

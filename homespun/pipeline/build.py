@@ -21,6 +21,7 @@ from homespun.common.progress import Reporter, Silent
 from homespun.inference.uses import USES
 from homespun.pipeline.configuration import Choices, configure, load_toml
 from homespun.pipeline.planning import plan_lines
+from homespun.pipeline.prepare_dialogues import FROM_CONVERSATIONS, FROM_PREFERENCES
 from homespun.pipeline.prepare_images import FROM_IMAGES
 from homespun.pipeline.prepare_labelled import FROM_LABELLED
 from homespun.pipeline.prepare_text import FROM_TEXT
@@ -39,7 +40,13 @@ from homespun.training.parallel import check_batch
 from homespun.training.world import World, join_world, processes_here, rank_asked, started_again
 
 # By what a model reads.
-PREPARATIONS: dict[str, Preparation] = {"text": FROM_TEXT, "images": FROM_IMAGES, "labelled texts": FROM_LABELLED}
+PREPARATIONS: dict[str, Preparation] = {
+    "text": FROM_TEXT,
+    "images": FROM_IMAGES,
+    "labelled texts": FROM_LABELLED,
+    "conversations": FROM_CONVERSATIONS,
+    "preferences": FROM_PREFERENCES,
+}
 
 
 def begin(

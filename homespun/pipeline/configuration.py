@@ -7,6 +7,7 @@ from typing import Any
 from homespun.common.configuration import flatten, nest, read_toml, replace_values
 from homespun.common.files import write_atomic
 from homespun.corpus.settings import CorpusConfig
+from homespun.dialogues.settings import ConversationsConfig, PreferencesConfig
 from homespun.images.settings import ImagesConfig
 from homespun.inference.settings import SamplingConfig
 from homespun.labelled.settings import LabelledConfig
@@ -17,12 +18,17 @@ from homespun.training.settings import TrainingConfig
 
 @dataclass(frozen=True)
 class Configuration:
-    """``[corpus] [tokenizer] [images] [labelled] [model] [training] [sampling]``; by what a model reads."""
+    """``[corpus] [tokenizer] [images] [labelled] [conversations] [preferences] [model] [training] [sampling]``.
+
+    Which of them matter, what the model reads says.
+    """
 
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     images: ImagesConfig = field(default_factory=ImagesConfig)
     labelled: LabelledConfig = field(default_factory=LabelledConfig)
+    conversations: ConversationsConfig = field(default_factory=ConversationsConfig)
+    preferences: PreferencesConfig = field(default_factory=PreferencesConfig)
     model: ModelConfig = field(default_factory=GPTConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
@@ -39,6 +45,8 @@ class Options:
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     images: ImagesConfig = field(default_factory=ImagesConfig)
     labelled: LabelledConfig = field(default_factory=LabelledConfig)
+    conversations: ConversationsConfig = field(default_factory=ConversationsConfig)
+    preferences: PreferencesConfig = field(default_factory=PreferencesConfig)
     model: ModelOptions = field(default_factory=ModelOptions)  # type: ignore[valid-type]
     training: TrainingConfig = field(default_factory=TrainingConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)

@@ -20,9 +20,9 @@ from homespun.models.classifier import Classifier
 from homespun.models.registry import build_model
 from homespun.models.settings import ClassifierConfig
 from homespun.pipeline.assemble import Lesson
+from homespun.pipeline.base import verify_base
 from homespun.pipeline.configuration import Configuration
 from homespun.pipeline.made_with import made_with_labelled
-from homespun.pipeline.prepare_labelled import verify_base
 from homespun.pipeline.run_folder import RunFolder
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.checkpoint import load_weights

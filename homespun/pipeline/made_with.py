@@ -7,6 +7,7 @@ same, or the result would be neither the one run nor the other; what differs is 
 from pathlib import Path
 from typing import Any
 
+from homespun.batches.answer_rows import read_manifest as read_row_manifest
 from homespun.batches.shards import read_manifest
 from homespun.common.configuration import flatten
 from homespun.common.errors import UsageError
@@ -32,9 +33,19 @@ def made_with_images(run: RunFolder, config: Configuration) -> dict[str, Any]:
 
 
 def made_with_labelled(run: RunFolder, config: Configuration) -> dict[str, Any]:
-    """The same of a run that sorts texts; its base belongs to its data."""
+    """The same of a run that sorts texts."""
+    return made_with_base(run, config, "labelled.", read_labelled_manifest(run.labelled))
+
+
+def made_with_dialogues(run: RunFolder, config: Configuration) -> dict[str, Any]:
+    """The same of a run that learns from conversations or preferences."""
+    return made_with_base(run, config, f"{config.model.reads}.", read_row_manifest(run.rows))
+
+
+def made_with_base(run: RunFolder, config: Configuration, section: str, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Of any finetuning: its base belongs to its data."""
     tokenizer = {"identity": Tokenizer.load(run.tokenizer).identity()}
-    made = record(config, ("labelled.", "model.", "training."), read_labelled_manifest(run.labelled), tokenizer)
+    made = record(config, (section, "model.", "training."), manifest, tokenizer)
     return made | {"data": made["data"] | {"base": read_json(run.base / "manifest.json")["sha256"]}}
 
 

@@ -87,6 +87,15 @@ LABELLED_REASONS = {
     "training.learning_rate": "by what of the base is trained, and its width",
     "training.batch_size": "a few texts: many small steps",
 }
+DIALOGUE_REASONS = LABELLED_REASONS | {
+    "model.packed": "the base can keep the conversations of a row apart",
+    "model.length": "the longest of them, as far as the base reads",
+    "model.learned_tokens": "the base has never read these",
+    "training.steps": "as often as epochs say",
+    "training.evaluate_every": "twice for each reading of them",
+    "training.sample_every": "twice for each reading of them",
+    "training.batch_size": "a few of them: many small steps",
+}
 PROCESS_OF_RUN = PROCESS + 90_000_000  # with the tokenizer's machine code, texts and mapped tokens
 SHARE_OF_FREE_MEMORY = 0.85  # estimates of memory are right to 15 % (benchmarks/memory.py)
 
@@ -113,6 +122,13 @@ class LabelledFacts:
 
     validation_targets: float
     mean_length: int
+
+
+@dataclass(frozen=True)
+class DialogueFacts:
+    """How many tokens, or pairs of answers, are held back."""
+
+    validation_targets: float
 
 
 @dataclass(frozen=True)
@@ -238,6 +254,14 @@ def make_labelled_plan(choices: Choices, facts: LabelledFacts, device: torch.dev
     values, fixed = chosen_before(choices), fixed_keys(choices)
     plan = configured_plan(choices, fixed, facts, device)
     plan = replace(plan, unit="texts", reasons=plan.reasons | LABELLED_REASONS)
+    return whole_plan(plan, choices, fixed, values)
+
+
+def make_dialogue_plan(choices: Choices, facts: DialogueFacts, device: torch.device) -> Plan:
+    """The same for conversations and preferences."""
+    values, fixed = chosen_before(choices), fixed_keys(choices)
+    plan = configured_plan(choices, fixed, facts, device)
+    plan = replace(plan, reasons=plan.reasons | DIALOGUE_REASONS)
     return whole_plan(plan, choices, fixed, values)
 
 

@@ -4,7 +4,6 @@ The sources of such a run are the base's run folder and then the tables, as on t
 base is copied into the run, so that the run goes on even if the base has gone.
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +11,20 @@ import numpy as np
 import torch
 
 from homespun.batches.labelled import Frame
-from homespun.common.errors import DamagedFileError, UsageError
-from homespun.common.files import atomic_folder, read_json, sha256_of_file, write_atomic, write_json
+from homespun.common.errors import UsageError
 from homespun.common.progress import Reporter
-from homespun.inference.load import find_model
 from homespun.labelled.settings import LabelledConfig
 from homespun.labelled.split import divide
 from homespun.labelled.storage import read_manifest, read_split, write_labelled
 from homespun.models.settings import ClassifierConfig
+from homespun.pipeline.base import base_stage
 from homespun.pipeline.configuration import Choices
 from homespun.pipeline.planning import LabelledFacts, Plan, make_labelled_plan
 from homespun.pipeline.run_folder import RunFolder
 from homespun.pipeline.settled import Clock, Preparation, Ready, settle
 from homespun.tokenizer.tokenizer import Tokenizer
-from homespun.training.checkpoint import TOKENIZER
 from homespun.training.dial import Dial
 
-WEIGHTS = "model.safetensors"
 LENGTHS = 8  # the longest text is rounded up to a multiple of this
 LONGEST = 1024  # tokens read of a text by a model that has no limit of its own
 BATCH_SIZE = 16
@@ -84,25 +80,6 @@ LEFT_OUT = {
     "contradictory": "with two labels",
     "surplus": "for the balance of classes",
 }
-
-
-def base_stage(run: RunFolder, base: Path, reporter: Reporter) -> None:
-    """Copies of the base's newest weights and tokenizer."""
-    if (run.base / "manifest.json").exists():
-        return
-    checkpoint, _ = find_model(base, "text", reporter.warn)
-    write_atomic(run.tokenizer, (checkpoint / TOKENIZER).read_bytes())
-    with atomic_folder(run.base) as folder:
-        shutil.copyfile(checkpoint / WEIGHTS, folder / WEIGHTS)
-        write_json(
-            folder / "manifest.json", {"checkpoint": checkpoint.name, "sha256": sha256_of_file(folder / WEIGHTS)}
-        )
-
-
-def verify_base(run: RunFolder) -> None:
-    """The copy is whole."""
-    if sha256_of_file(run.base / WEIGHTS) != read_json(run.base / "manifest.json")["sha256"]:
-        raise DamagedFileError(f"{run.base / WEIGHTS} is damaged (its checksum differs); begin a new run")
 
 
 def follow_texts(choices: Choices, run: RunFolder, manifest: dict[str, Any]) -> tuple[Choices, LabelledFacts]:

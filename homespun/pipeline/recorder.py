@@ -141,7 +141,8 @@ def in_words(found: ExactLoss) -> str:
     """What is said of a validation while training goes on."""
     if found.bits_per_byte is not None:
         return f"{found.bits_per_byte:.3f} bits/byte"
-    return ", ".join([f"{found.loss:.3f}", *(f"{name} {value:.1%}" for name, value in found.measures.items())])
+    told = (f"{name} {value:{'.1%' if name.endswith('accuracy') else '.3f'}}" for name, value in found.measures.items())
+    return ", ".join([f"{found.loss:.3f}", *told])
 
 
 def where(state: TrainingState) -> dict[str, Any]:

@@ -4,6 +4,7 @@ run.json           what was asked for, format version, state, time spent
 config.toml        the full configuration     plan.json    what was planned and why
 corpus/  tokenizer.json  tokens/  images/     the stages' results
 labelled/  base/   of a finetuning: the texts with their labels, and the weights that it begins with
+conversations/  preferences/  rows/           of one that answers: what it learns from, as text and as tokens
 model.json         what the model is made of  environment.json
 metrics.jsonl  samples.jsonl  checkpoints/    training as it goes
 result.json  report.html                      at the end
@@ -55,12 +56,30 @@ class RunFolder:
         return self.path / "labelled"
 
     @property
+    def conversations(self) -> Path:
+        return self.path / "conversations"
+
+    @property
+    def preferences(self) -> Path:
+        return self.path / "preferences"
+
+    @property
+    def rows(self) -> Path:
+        return self.path / "rows"
+
+    @property
     def base(self) -> Path:
         return self.path / "base"
 
     def shards(self, reads: str) -> Path:
         """What the model learns from, by what it ``reads``."""
-        return {"text": self.tokens, "images": self.images, "labelled texts": self.labelled}[reads]
+        return {
+            "text": self.tokens,
+            "images": self.images,
+            "labelled texts": self.labelled,
+            "conversations": self.rows,
+            "preferences": self.rows,
+        }[reads]
 
     @property
     def checkpoints(self) -> Path:

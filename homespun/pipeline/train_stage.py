@@ -29,10 +29,12 @@ from homespun.models.registry import build_model
 from homespun.models.settings import TextModelConfig
 from homespun.pipeline.assemble import Lesson, assemble, prepare_process
 from homespun.pipeline.configuration import Configuration, write_toml
+from homespun.pipeline.conversation_lesson import conversation_lesson
 from homespun.pipeline.environment import peak_memory_bytes
 from homespun.pipeline.image_lesson import image_lesson
 from homespun.pipeline.labelled_lesson import labelled_lesson
 from homespun.pipeline.made_with import made_with
+from homespun.pipeline.preference_lesson import preference_lesson
 from homespun.pipeline.recorder import Recorder
 from homespun.pipeline.run_folder import RunFolder
 from homespun.tokenizer.tokenizer import Tokenizer
@@ -97,6 +99,8 @@ LESSONS: dict[str, Callable[[RunFolder, Configuration, World], Lesson]] = {
     "text": pretraining,
     "images": image_lesson,
     "labelled texts": labelled_lesson,
+    "conversations": conversation_lesson,
+    "preferences": preference_lesson,
 }
 
 

@@ -7,9 +7,9 @@ In: a role and what it says. Out: ids with the control tokens around them:
     <|im_start|>assistant
     4<|im_end|>
 
-The form is ChatML (OpenAI 2023), which most programs know. The file holds it as the usual Jinja text, for them; here the
-ids are put together one message at a time, and what people write is encoded as ordinary text, so no message can hold a
-control token. Templates of other forms are somebody's program, and are not run.
+The form is ChatML (OpenAI 2023), which most programs know. The file holds it as the usual Jinja text, for them; here
+the ids are put together one message at a time, and what people write is encoded as ordinary text, so no message can
+hold a control token. Templates of other forms are somebody's program, and are not run.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from typing import NamedTuple
 from homespun.tokenizer.special import END_OF_TURN, START_OF_TURN
 from homespun.tokenizer.tokenizer import Tokenizer
 
-ASSISTANT = "assistant"
+SYSTEM, ASSISTANT = "system", "assistant"
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + "
     "'\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
@@ -32,10 +32,6 @@ class Turn(NamedTuple):
     before: list[int]
     said: list[int]
     after: list[int]
-
-    def __len__(self) -> int:
-        """Its tokens."""
-        return len(self.before) + len(self.said) + len(self.after)
 
 
 def with_chat(tokenizer: Tokenizer) -> Tokenizer:
@@ -53,29 +49,32 @@ def opening(tokenizer: Tokenizer, role: str = ASSISTANT) -> list[int]:
     return [tokenizer.special_tokens[START_OF_TURN], *tokenizer.encode(f"{role}\n")]
 
 
-def turn(tokenizer: Tokenizer, role: str, content: str) -> Turn:
-    """One message. Names of control tokens in ``content`` are ordinary text."""
-    said = [*tokenizer.encode(content), tokenizer.special_tokens[END_OF_TURN]]
-    return Turn(role, opening(tokenizer, role), said, tokenizer.encode("\n"))
+def turns(tokenizer: Tokenizer, messages: Sequence[tuple[str, str]]) -> list[Turn]:
+    """Messages, each a role and what it says, one by one. Names of control tokens in them are ordinary text."""
+    end, after = tokenizer.special_tokens[END_OF_TURN], tokenizer.encode("\n")
+    before = {role: opening(tokenizer, role) for role in {role for role, _ in messages}}
+    said = tokenizer.encode_lists([content for _, content in messages])
+    return [Turn(role, before[role], [*ids, end], after) for (role, _), ids in zip(messages, said, strict=True)]
 
 
-def prompt(turns: Sequence[Turn], tokenizer: Tokenizer) -> list[int]:
+def prompt(tokenizer: Tokenizer, said: Iterable[Turn]) -> list[int]:
     """All that was said, and the beginning of the answer."""
-    return [*ids_of(turns), *opening(tokenizer)]
+    ids = [token for one in said for part in (one.before, one.said, one.after) for token in part]
+    return [*ids, *opening(tokenizer)]
 
 
-def ids_of(turns: Iterable[Turn]) -> list[int]:
-    """The ids of messages, one behind the other."""
-    return [token for one in turns for part in (one.before, one.said, one.after) for token in part]
-
-
-def newest(turns: Sequence[Turn], room: int) -> list[Turn]:
+def newest(said: Sequence[Turn], room: int) -> list[Turn]:
     """The newest messages that fit into ``room`` tokens: the oldest question goes first, with what was answered.
 
     What the system says, at the beginning, stays; so does the last question, fitting or not.
     """
-    head = [one for one in turns[:1] if one.role == "system"]
-    rest = list(turns[len(head) :])
-    while len(rest) > 2 and sum(map(len, [*head, *rest])) > room:
+    head = [one for one in said[:1] if one.role == SYSTEM]
+    rest = list(said[len(head) :])
+    while len(rest) > 2 and sum(map(tokens_of, [*head, *rest])) > room:
         rest = rest[2:]
     return [*head, *rest]
+
+
+def tokens_of(one: Turn) -> int:
+    """How many it takes."""
+    return len(one.before) + len(one.said) + len(one.after)

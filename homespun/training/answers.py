@@ -1,7 +1,7 @@
 """The task of answering: cross-entropy of each token that is to be learned, given all that was said before it, in nats.
 
-In: a ``Finetuned`` model and batches of conversations (``homespun.batches.conversations``). Out: sums. Logits are made at
-the places that count alone; with the loss on answers that is often less than half of all.
+In: a ``Finetuned`` model and batches of conversations (``homespun.batches.conversations``). Out: sums. Logits are made
+at the places that count alone; with the loss on answers that is often less than half of all.
 """
 
 from typing import Any

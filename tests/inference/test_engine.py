@@ -140,7 +140,7 @@ def test_text_is_held_back_only_as_long_as_it_could_become_a_stop() -> None:
 @settings(deadline=None)
 @given(ids=st.lists(st.integers(0, 5)), last=st.integers(0, 5))
 def test_until_token_cuts_before_the_first(ids: list[int], last: int) -> None:
-    assert list(until_token(ids, last)) == (ids[: ids.index(last)] if last in ids else ids)
+    assert list(until_token(ids, {last})) == (ids[: ids.index(last)] if last in ids else ids)
 
 
 @settings(deadline=None)

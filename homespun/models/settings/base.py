@@ -106,8 +106,8 @@ class TextModelConfig(ModelConfig):
     ``endless``: it carries a state of fixed size through the text, so ``context`` is only the length of a training
     window, not a limit of what it can be given. ``summarized_at``: the place, "first" or "last", whose activations have
     seen the whole text; empty where there is none. ``special_tokens``: names of tokens that it needs besides those that
-    every tokenizer has. ``shares_rows``: several texts behind each other in a row, told apart by their numbers, are read
-    as each alone would be.
+    every tokenizer has. ``shares_rows``: several texts behind each other in a row, told apart by their numbers, are
+    read as each alone would be.
     """
 
     task: ClassVar[str] = "next_token"

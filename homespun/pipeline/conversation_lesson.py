@@ -1,0 +1,102 @@
+"""What an assistant learns, and from what: a base, and the run's own conversations; a few answers are shown meanwhile.
+
+At the end it is asked the questions of the validation that have a short answer.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+from torch import nn
+
+from homespun.batches.answer_rows import AnswerRows, verify_rows
+from homespun.batches.conversations import conversation_rows
+from homespun.batches.like_length import LikeLengthBatches, every_row
+from homespun.common.configuration import flatten
+from homespun.dialogues.dialogue import Messages
+from homespun.dialogues.storage import SPLITS, read_split
+from homespun.finetuning.exact import exact_answers
+from homespun.inference.answer import answer
+from homespun.inference.engine import Engine
+from homespun.inference.settings import SamplingConfig
+from homespun.models.finetuned import Finetuned
+from homespun.models.registry import build_model
+from homespun.models.settings import AssistantConfig, FinetunedConfig
+from homespun.pipeline.assemble import Lesson
+from homespun.pipeline.base import verify_base
+from homespun.pipeline.configuration import Configuration
+from homespun.pipeline.made_with import made_with_dialogues
+from homespun.pipeline.run_folder import RunFolder
+from homespun.tokenizer.tokenizer import Tokenizer
+from homespun.training.checkpoint import load_weights
+from homespun.training.memory import validation_rows
+from homespun.training.tasks import TASKS
+from homespun.training.world import World
+
+SHOWN, CHARACTERS_SHOWN = 4, 240
+LONGEST_ANSWER = 64  # tokens, where a short one is expected
+Say = Callable[[nn.Module, Messages, SamplingConfig], str]
+
+
+def conversation_lesson(run: RunFolder, config: Configuration, world: World) -> Lesson:
+    """The base, and rows of conversations."""
+    training, shape = config.training, config.model
+    assert isinstance(shape, AssistantConfig)
+    body = checked_base(run, shape)
+    rows = {
+        split: conversation_rows(AnswerRows(run.rows, split), shape.positions_in_row, shape.packed) for split in SPLITS
+    }
+    at_once = max(world.size, validation_rows(shape, training))
+    tokenizer = Tokenizer.load(run.tokenizer)
+    say = sayer(tokenizer)
+    shown = questions(one.messages[:-1] for one in read_split(run.conversations, "validation"))
+
+    def examine(model: nn.Module) -> dict[str, Any]:
+        surest = SamplingConfig(temperature=0, maximum_tokens=LONGEST_ANSWER)
+        found = exact_answers(
+            read_split(run.conversations, "validation"), lambda messages: say(model, messages, surest)
+        )
+        return {"answers": found} if found else {}
+
+    return Lesson(
+        model=Finetuned(shape, body),
+        task=TASKS[shape.task],
+        batches=LikeLengthBatches(rows["train"], training.batch_size, training.seed, world.rank, world.size),
+        validation=lambda: every_row(rows["validation"], at_once),
+        validation_bytes=None,
+        tokenizer_file=run.tokenizer,
+        documents={"config.json": flatten(shape), "made_with.json": made_with_dialogues(run, config)},
+        write=lambda model, prompt: "\n" + say(model, shown[prompt], config.sampling),
+        prompts=list(shown),
+        examine=examine,
+    )
+
+
+def checked_base(run: RunFolder, shape: FinetunedConfig) -> Any:
+    """The base with its weights; nothing of the run is damaged."""
+    verify_rows(run.rows)
+    verify_base(run)
+    body = build_model(shape.body)
+    load_weights(run.base, body)
+    return body
+
+
+def sayer(tokenizer: Tokenizer) -> Say:
+    """How a ``Finetuned`` model is asked."""
+
+    def say(model: Any, messages: Messages, sampling: SamplingConfig) -> str:
+        longest = max(1, model.config.body.context // 2)
+        return answer(
+            Engine(model.body),
+            tokenizer,
+            messages,
+            replace(sampling, maximum_tokens=min(longest, sampling.maximum_tokens)),
+        )
+
+    return say
+
+
+def questions(prompts: Any) -> dict[str, Messages]:
+    """The first few, by their words."""
+    return {" ".join(prompt[-1].content.split())[:CHARACTERS_SHOWN]: prompt for prompt in islice(prompts, SHOWN)}
