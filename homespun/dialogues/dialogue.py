@@ -26,8 +26,22 @@ class NotUsable(Exception):
     """Why an entry is no conversation, in words that go on from "line 7 "."""
 
 
-class Empty(NotUsable):
-    """Somebody says nothing in it: counted, never an error."""
+class Useless(NotUsable):
+    """There is nothing to learn from it: counted as ``kind``, never an error."""
+
+    kind: str
+
+
+class Empty(Useless):
+    """Somebody says nothing."""
+
+    kind = "empty"
+
+
+class Alike(Useless):
+    """Both answers are the same."""
+
+    kind = "alike"
 
 
 @dataclass(frozen=True)
@@ -100,7 +114,7 @@ def preference(prompt: Sequence[Message], chosen: str, rejected: str) -> Prefere
         raise NotUsable("has a prompt that does not end with a question of the user")
     *asked, better, worse = cleaned([*prompt, Message(ASSISTANT, chosen), Message(ASSISTANT, rejected)])
     if better == worse:
-        raise NotUsable("has the same answer as chosen and as rejected")
+        raise Alike("has the same answer as chosen and as rejected")
     return Preference(tuple(asked), better.content, worse.content)
 
 

@@ -2,7 +2,7 @@
 
 In: a JSON file (a list of objects) or JSON lines, compressed or not. Out: what ``make`` makes of each object.
 The first one that cannot be used ends the reading with the number of its line, unless the user has asked to skip such;
-then they are counted. One in which somebody says nothing is left out and counted.
+then they are counted. One in which somebody says nothing, or with twice the same answer, is left out and counted.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +16,7 @@ from homespun.corpus.decode import UndecodableError
 from homespun.corpus.opening import DAMAGE
 from homespun.corpus.records import Malformed, lines_of, parse_lines, parse_values
 from homespun.corpus.source_file import endings
-from homespun.dialogues.dialogue import Conversation, Empty, NotUsable, Preference
+from homespun.dialogues.dialogue import Conversation, NotUsable, Preference, Useless
 from homespun.dialogues.settings import DialogueConfig
 from homespun.labelled.read import texts_of
 
@@ -30,6 +30,7 @@ class LeftOut:
 
     malformed: int = 0
     empty: int = 0
+    alike: int = 0
     duplicates: int = 0
     in_validation: int = 0
 
@@ -61,8 +62,8 @@ def read_dialogues(
         for line, value in read_values(path, faults):
             try:
                 yield make(value)
-            except Empty:
-                left_out.empty += 1
+            except Useless as error:
+                setattr(left_out, error.kind, getattr(left_out, error.kind) + 1)
             except NotUsable as error:
                 faults.add(line, str(error))
 

@@ -52,6 +52,7 @@ USUAL_WIDTH = 768
 LEFT_OUT = {
     "malformed": "malformed",
     "empty": "with an empty message",
+    "alike": "with the same answer as chosen and as rejected",
     "duplicates": "told twice",
     "in_validation": "with a question of the validation",
 }
