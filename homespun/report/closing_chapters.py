@@ -69,6 +69,10 @@ def commands(run: RunData) -> list[tuple[str, str]]:
     command, data = "build", "images" if run.of_images else "text"
     if run.labelled:
         command, data = "finetune classify", "base and texts"
+    if run.dialogues:
+        kind = text(run.dialogues, "kind")
+        command = "finetune preferences" if kind == "preferences" else "finetune instructions"
+        data = f"base and {kind}"
     rebuild = f"homespun {command} {sources} --config {folder}/config.toml --out {again}"
     found = [(f"Make the same model again, from the same {data}", rebuild)]
     if original:

@@ -52,6 +52,7 @@ class Facts:
     best_validation_tokens: float | None
     accuracy: float | None  # share of the validation's targets that the first guess hits
     most_frequent: float | None  # share of them that who always names the most frequent gets
+    exact_match: float | None  # share of short answers that are to the letter as expected
     next_sentence_accuracy: float | None  # share of pairs of texts that are told from chance ones
     unit: str  # what is counted in training
     target: str  # what a loss is told for each of
@@ -153,6 +154,7 @@ def work_out(run: RunData) -> Facts:
             ratio(max(map(as_counted, sequence(held_out, "of_class")), default=None), number(held_out, counted)),
             validation.last("unigram_accuracy"),
         ),
+        exact_match=number(result, "answers", "exact_match", "value"),
         next_sentence_accuracy=either(
             number(result, "validation_next_sentence_accuracy"), validation.last("next_sentence_accuracy")
         ),
@@ -165,7 +167,7 @@ def counted_data(run: RunData) -> tuple[dict[str, Any], str]:
     """The manifest of what the model learns from, and what is counted in it."""
     if run.of_images:
         return run.images, "images"
-    return (run.labelled, "texts") if run.labelled else (run.tokens, "tokens")
+    return (run.labelled, "texts") if run.labelled else (run.rows or run.tokens, "tokens")
 
 
 def accuracy_on_test(run: RunData, way: str) -> float | None:

@@ -10,16 +10,20 @@ STAGES = {
     "corpus": "reading its texts",
     "images": "reading its images",
     "labelled": "reading its texts and labels",
+    "conversations": "reading its conversations",
+    "preferences": "reading its preferences",
     "tokenizer": "learning its tokens",
     "tokens": "turning text into tokens",
     "training": "training",
 }
 IMPORTED = "imported"
 BITS_OF_A_BYTE = 8.0
+OF_ANSWERS = "answer token"  # what an assistant's loss is told for each of
 # By target: what a model does that is right or wrong about each, and who has an easier way.
 ANSWERS = {
     "image": ("names {} of the images rightly that it has never seen", "Who always names the most frequent class"),
     "text": ("sorts {} of the texts rightly that it has never seen", "Who always says the most frequent class"),
+    "pair of answers": ("leans to the preferred answer in {} of the pairs that it has never seen", "Who tosses a coin"),
     "masked token": (
         "tells {} of the masked tokens rightly, in text that it has never seen", "Who always says the commonest one"
     ),
@@ -33,6 +37,13 @@ def meaning(facts: Facts) -> str:
         told, plain_guess = ANSWERS.get(facts.target, ANSWERS["image"])
         guess = "" if facts.most_frequent is None else f" {plain_guess} gets {percent(facts.most_frequent)}."
         return f"Your model {told.format(percent(facts.accuracy))}.{guess}"
+    if facts.target == OF_ANSWERS and facts.validation_loss is not None:
+        unsure = f"as unsure as a fair choice among {significant(facts.perplexity)} tokens"
+        right = f" {percent(facts.exact_match)} of its short answers are right to the letter."
+        return (
+            f"At each token of an answer to a question that it has never seen, your model is {unsure}."
+            f"{'' if facts.exact_match is None else right}"
+        )
     if bits is None:
         return "The model has not been measured on held-out text yet."
     opening = f"Your model needs {decimal(bits)} bits for each byte of text it has never seen"
@@ -53,7 +64,7 @@ def headline_chapter(run: RunData, facts: Facts) -> str:
     inside = "" if run.finished else unfinished(run)
     if run.unreadable:
         inside += element("p", f"<strong>Could not read:</strong> {escape('; '.join(run.unreadable))}", "note warning")
-    if facts.bits_per_byte is None and facts.accuracy is None:
+    if facts.bits_per_byte is None and facts.accuracy is None and facts.target != OF_ANSWERS:
         inside += not_yet("The headline appears after the first validation.")
     else:
         inside += paragraph(meaning(facts), "meaning")
@@ -75,7 +86,18 @@ def text_cards(facts: Facts) -> list[str]:
     """How well text is predicted."""
     return [
         card("validation", decimal(facts.bits_per_byte), "bits per byte"),
+        *said_cards(facts),
         card("perplexity", significant(facts.perplexity), "as unsure as a fair choice among this many tokens"),
+    ]
+
+
+def said_cards(facts: Facts) -> list[str]:
+    """Of a model that answers."""
+    if facts.target != OF_ANSWERS:
+        return []
+    return [
+        card("validation", decimal(facts.validation_loss, 3), f"nats per {facts.target}"),
+        card("short answers", percent(facts.exact_match), "right to the letter"),
     ]
 
 

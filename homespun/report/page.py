@@ -10,6 +10,7 @@ from homespun.report.closing_chapters import (
     glossary_chapter,
 )
 from homespun.report.data_chapters import corpus_chapter, tokenizer_chapter
+from homespun.report.dialogue_chapters import answers_chapter, dialogues_chapter
 from homespun.report.document import document, resource
 from homespun.report.facts import Facts, work_out
 from homespun.report.image_chapter import images_chapter
@@ -51,10 +52,22 @@ LABELLED_CHAPTERS = (
 )
 
 
+DIALOGUE_CHAPTERS = (
+    IMAGE_CHAPTERS[0],
+    ("answers", "Answers", answers_chapter),
+    *(
+        ("data", "Conversations", dialogues_chapter) if chapter[0] == "data" else chapter
+        for chapter in IMAGE_CHAPTERS[1:]
+    ),
+)
+
+
 def chapters_of(run: RunData) -> tuple[tuple[str, str, Chapter], ...]:
     """By what the model learns from."""
     if run.of_images:
         return IMAGE_CHAPTERS
+    if run.rows or run.dialogues:
+        return DIALOGUE_CHAPTERS
     return LABELLED_CHAPTERS if run.labelled else CHAPTERS
 
 

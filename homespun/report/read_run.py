@@ -27,8 +27,8 @@ TRAINING_COLUMNS = ("step", "loss", "learning_rate", "gradient_norm", "tokens", 
 VALIDATION_COLUMNS = ("step", "loss", "bits_per_byte", "tokens", "seconds", "unigram_loss", "accuracy",
                       "unigram_accuracy", "next_sentence_accuracy")  # fmt: skip
 KNOWN_FILES = ("run.json", "config.toml", "plan.json", "environment.json", "corpus", "tokenizer.json",
-               "tokens", "images", "labelled", "model.json", "metrics.jsonl", "samples.jsonl",
-               "result.json")  # fmt: skip
+               "tokens", "images", "labelled", "conversations", "preferences", "rows", "model.json",
+               "metrics.jsonl", "samples.jsonl", "result.json")  # fmt: skip
 LONGEST_LINE = 1 << 20  # characters; a longer line is no record of ours
 LONGEST_CONFIGURATION = 1 << 18
 LONGEST_JSON = 64 << 20
@@ -95,6 +95,8 @@ class RunData:
     tokens: dict[str, Any] = field(default_factory=dict)
     images: dict[str, Any] = field(default_factory=dict)
     labelled: dict[str, Any] = field(default_factory=dict)
+    dialogues: dict[str, Any] = field(default_factory=dict)  # conversations, or preferences
+    rows: dict[str, Any] = field(default_factory=dict)  # the same as tokens
     model: dict[str, Any] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
     training: Series = field(default_factory=lambda: Series.empty(TRAINING_COLUMNS))
@@ -144,6 +146,9 @@ def read_run(folder: Path) -> RunData:
         tokens=read_mapping(folder / "tokens" / "manifest.json", unreadable),
         images=read_mapping(folder / "images" / "manifest.json", unreadable),
         labelled=read_mapping(folder / "labelled" / "manifest.json", unreadable),
+        dialogues=read_mapping(folder / "conversations" / "manifest.json", unreadable)
+        or read_mapping(folder / "preferences" / "manifest.json", unreadable),
+        rows=read_mapping(folder / "rows" / "manifest.json", unreadable),
         model=read_mapping(folder / "model.json", unreadable),
         result=read_mapping(folder / "result.json", unreadable),
         training=training,
@@ -280,5 +285,5 @@ def read_tokenizer(path: Path, unreadable: list[str]) -> "Tokenizer | None":
 
 def where(path: Path) -> str:
     """The path as people know it inside a run folder."""
-    stages = {"corpus", "tokens", "images", "labelled"}
+    stages = {"corpus", "tokens", "images", "labelled", "conversations", "preferences", "rows"}
     return f"{path.parent.name}/{path.name}" if path.parent.name in stages else path.name

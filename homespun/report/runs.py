@@ -112,6 +112,7 @@ def read_for_comparison(folder: Path) -> RunData:
         tokens=read_mapping(folder / "tokens" / "manifest.json", unreadable),
         images=read_mapping(folder / "images" / "manifest.json", unreadable),
         labelled=read_mapping(folder / "labelled" / "manifest.json", unreadable),
+        rows=read_mapping(folder / "rows" / "manifest.json", unreadable),
         model=read_mapping(folder / "model.json", unreadable),
         result=read_mapping(folder / "result.json", unreadable),
         training=training,

@@ -7,7 +7,7 @@ from typing import Any
 from homespun.report.facts import Facts, work_out
 from homespun.report.lookup import number
 from homespun.report.markup import showable
-from homespun.report.overview import IMPORTED, STAGES, meaning
+from homespun.report.overview import IMPORTED, OF_ANSWERS, STAGES, meaning
 from homespun.report.read_run import RunData
 from homespun.report.wording import THIN, count, decimal, duration, percent, significant, size
 
@@ -27,7 +27,7 @@ def summary_lines(run: RunData) -> list[str]:
         ("memory", size(facts.memory_bytes) if facts.memory_bytes is not None else ""),
     ]
     lines = [f"{run.name}: {state}"]
-    if facts.bits_per_byte is not None or facts.accuracy is not None:
+    if facts.bits_per_byte is not None or facts.accuracy is not None or facts.target == OF_ANSWERS:
         lines.append(meaning(facts))
     lines += [f"  {name:<10}{words}" for name, words in rows if words]
     lines += [f"  could not read {what}" for what in run.unreadable]
@@ -41,7 +41,9 @@ def result_line(facts: Facts) -> str:
     if facts.accuracy is not None:
         return f"accuracy {percent(facts.accuracy)}, {decimal(facts.validation_loss, 3)} nats per {facts.target}"
     bits = f"{decimal(facts.bits_per_byte, 3)} bits per byte, " if facts.bits_per_byte is not None else ""
-    return f"{bits}{decimal(facts.validation_loss, 3)} nats per token, perplexity {significant(facts.perplexity)}"
+    return (
+        f"{bits}{decimal(facts.validation_loss, 3)} nats per {facts.target}, perplexity {significant(facts.perplexity)}"
+    )
 
 
 def model_line(facts: Facts) -> str:
