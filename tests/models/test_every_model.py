@@ -20,12 +20,14 @@ from homespun.models.language_model import LanguageModel
 from homespun.models.registry import MODELS, build_model
 from homespun.models.settings import (
     SETTINGS,
+    AssistantConfig,
     BERTConfig,
     ClassifierConfig,
     EncoderDecoderConfig,
     GPTConfig,
     LSTMConfig,
     ModelConfig,
+    PreferredConfig,
     RWKVConfig,
     ViTConfig,
 )
@@ -70,6 +72,12 @@ SMALL: dict[str, ModelConfig] = {
         body=BERTConfig(vocabulary_size=61, context=24, layers=2, width=32, heads=4), labels=("a", "b", "c"),
         dropout=0.0, trained="lora", lora_rank=4, length=16,
     ),
+    "assistant": AssistantConfig(body=SMALL_GPT, packed=True),
+    "assistant, lora on rwkv": AssistantConfig(
+        body=RWKVConfig(vocabulary_size=61, context=24, layers=2, width=32, head_width=16), trained="lora",
+        lora_rank=8, learned_tokens=(3, 4), length=16,
+    ),
+    "preferred": PreferredConfig(body=SMALL_GPT, learned_tokens=(3, 4), trained="lora", lora_rank=4),
 }  # fmt: skip
 EVERY = pytest.mark.parametrize("name", SMALL)
 CPU = torch.device("cpu")

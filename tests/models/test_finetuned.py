@@ -1,0 +1,163 @@
+"""What of a base moves when it learns to answer; merged it computes the same; more tokens change nothing else."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from homespun.batches.batch import IGNORED
+from homespun.batches.conversations import conversation_rows
+from homespun.common.errors import UsageError
+from homespun.models.more_tokens import with_vocabulary
+from homespun.models.registry import build_model
+from homespun.models.settings import (
+    AssistantConfig,
+    BERTConfig,
+    FinetunedConfig,
+    GPTConfig,
+    LSTMConfig,
+    PreferredConfig,
+    RWKVConfig,
+    TextModelConfig,
+)
+from homespun.training.answers import Answers
+from homespun.training.losses import Objective
+from homespun.training.optimizer import build_optimizer
+from homespun.training.settings import TrainingConfig
+from tests.batches.test_conversation_batches import TOKENIZER, rows_in
+
+SIZE = TOKENIZER.vocabulary_size
+GPT = GPTConfig(vocabulary_size=SIZE, context=128, layers=2, width=32, heads=2)
+BODIES: dict[str, TextModelConfig] = {
+    "tied": GPT,
+    "untied": replace(GPT, tied_embeddings=False, value_embeddings=1),
+    "learned positions": replace(GPT, positions="learned", normalization="layer", feedforward="gelu", biases=True),
+    "lstm": LSTMConfig(vocabulary_size=SIZE, context=128, layers=1, width=32),
+    "rwkv": RWKVConfig(vocabulary_size=SIZE, context=128, layers=2, width=32, head_width=16),
+}
+CONTROL = (SIZE - 3, SIZE - 2)
+EVERY = pytest.mark.parametrize("name", BODIES)
+
+
+def finetuned(config: FinetunedConfig) -> Any:
+    torch.manual_seed(3)
+    return build_model(config)
+
+
+def moved(model: Any) -> Any:
+    """After a few steps on chance tokens."""
+    optimizer = build_optimizer(model, TrainingConfig(learning_rate=1e-2, optimizer="adamw", precision="fp32"))
+    torch.manual_seed(4)
+    batch = Answers().example(replace(model.config, length=16), 4)
+    objective = Objective(model, Answers())
+    for _ in range(5):
+        objective(batch)[0].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return model
+
+
+@EVERY
+@pytest.mark.parametrize("trained", ["full", "last-layers", "lora"])
+def test_merged_it_computes_the_same_and_is_a_plain_model(name: str, trained: Any) -> None:
+    if (name, trained) == ("lstm", "lora"):
+        pytest.skip("an LSTM has no linear layers")
+    config = AssistantConfig(
+        body=BODIES[name], trained=trained, lora_rank=2, learned_tokens=() if trained == "full" else CONTROL
+    )
+    model = moved(finetuned(config)).eval()
+    tokens = torch.randint(SIZE, (2, 12))
+    tokens[0, 3], tokens[1, 4] = CONTROL
+    with torch.inference_mode():
+        before = model.body(tokens)
+    merged = model.merged()
+    with torch.inference_mode():
+        torch.testing.assert_close(merged(tokens), before, rtol=0, atol=1e-5)
+    plain = build_model(BODIES[name])
+    assert {key: value.shape for key, value in merged.named_parameters()} == {
+        key: value.shape for key, value in plain.named_parameters()
+    }
+    assert all(parameter.requires_grad for parameter in merged.parameters())
+
+
+@pytest.mark.parametrize("name", ["tied", "untied", "rwkv"])
+@pytest.mark.parametrize("trained", ["last-layers", "lora"])
+def test_only_what_is_meant_to_move_moves(name: str, trained: Any) -> None:
+    config = AssistantConfig(body=BODIES[name], trained=trained, lora_rank=2, learned_tokens=CONTROL)
+    plain = dict(finetuned(replace(config, trained="full", learned_tokens=())).body.named_parameters())
+    merged = moved(finetuned(config)).merged()
+    for key, value in merged.named_parameters():
+        same = (value == plain[key]).flatten(1).all(1) if value.dim() > 1 else value == plain[key]
+        if key in ("token_embedding.weight", "head.weight"):
+            assert same.sum() == SIZE - len(CONTROL) and not same[list(CONTROL)].any(), key
+        elif trained == "lora":
+            assert value.dim() > 1 or same.all(), key
+        elif key.startswith(("blocks.0.", "value_embeddings")):
+            assert same.all(), key
+
+
+def test_the_optimizer_holds_what_moves_alone() -> None:
+    config = AssistantConfig(body=replace(GPT, width=64), trained="lora", lora_rank=2, learned_tokens=CONTROL)
+    model = finetuned(config)
+    optimizer = build_optimizer(model, TrainingConfig(optimizer="adamw"))
+    held = {name.split("/")[0] for name in optimizer.tensors()}
+    assert held == {name for name, value in model.named_parameters() if value.requires_grad}
+    assert held == {name for name in dict(model.named_parameters()) if name.endswith((".up", ".down", ".rows"))}
+    moments = sum(value.numel() for value in optimizer.tensors().values())
+    assert moments < 0.1 * 2 * sum(value.numel() for value in model.parameters())
+
+
+@EVERY
+def test_more_tokens_are_rows_of_the_mean_and_change_no_other_logit(name: str) -> None:
+    model = finetuned(AssistantConfig(body=BODIES[name])).body.eval()
+    larger = with_vocabulary(model, SIZE + 2)
+    assert with_vocabulary(model, SIZE) is model and larger.config.vocabulary_size == SIZE + 2
+    tokens = torch.randint(SIZE, (2, 12))
+    with torch.inference_mode():
+        before, after = model(tokens), larger(tokens)
+    torch.testing.assert_close(after[..., :SIZE], before, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(after[..., SIZE], after[..., :SIZE].mean(-1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(larger.token_embedding.weight[SIZE:], model.token_embedding.weight.mean(0).expand(2, -1))
+    assert (larger.head.weight is larger.token_embedding.weight) == BODIES[name].tied_embeddings
+
+
+@EVERY
+def test_the_loss_is_that_of_each_conversation_alone(name: str, tmp_path: Path) -> None:
+    body = BODIES[name]
+    rows = rows_in(tmp_path / "rows")
+    several = conversation_rows(rows, 128, body.shares_rows)
+    config = AssistantConfig(body=body, packed=body.shares_rows)
+    model = finetuned(config).eval()
+    batch = several.batch(np.arange(len(several)))
+    with torch.inference_mode():
+        total, count = Answers().loss(model, batch)
+        wanted, told = 0.0, 0
+        for number in range(len(rows)):
+            ids, learned = rows.row(number)
+            logits = model.body(torch.from_numpy(ids[None, :-1]))[0]
+            targets = torch.from_numpy(np.where(learned, ids, IGNORED)[1:])
+            wanted += float(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
+            told += int((targets != IGNORED).sum())
+    assert int(count) == told
+    assert float(total) == pytest.approx(wanted, rel=1e-5)
+    assert not body.shares_rows or len(several) < len(rows)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: AssistantConfig(body=BERTConfig()), "cannot be finetuned to answer"),
+        (lambda: AssistantConfig(body=LSTMConfig(), packed=True), "keep the texts of a row apart"),
+        (lambda: AssistantConfig(body=replace(GPT, positions="learned"), packed=True), "keep the texts of a row apart"),
+        (lambda: AssistantConfig(body=GPT, length=129), "reads 128 tokens at most"),
+        (lambda: AssistantConfig(body=GPT, dropout=0.1), "that of its base"),
+        (lambda: PreferredConfig(body=GPT, beta=0.0), "model.beta is 0.0"),
+        (lambda: PreferredConfig(body=GPT, preference_smoothing=0.5), "below 0.5"),
+    ],
+)
+def test_settings_that_cannot_be_are_one_line(make: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        make()
