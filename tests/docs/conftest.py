@@ -1,6 +1,7 @@
 """Where the commands of a page find what they name: ``my-texts/``, tables, images, ``runs/demo``, an adapter."""
 
 import inspect
+import json
 import random
 import shutil
 import textwrap
@@ -44,6 +45,15 @@ def write_messages(file: Path) -> None:
     file.write_text("message,kind\n" + "".join(f'"{text}",{kind}\n' for text, kind in rows), "utf-8")
 
 
+def write_dialogues(folder: Path) -> None:
+    """Instructions, and preferences."""
+    asked = [(f"Say {word} {number}", word) for number in range(12) for word in ("yes", "no")]
+    entries = [{"instruction": question, "input": "", "output": word} for question, word in asked]
+    (folder / "instructions.json").write_text(json.dumps(entries), "utf-8")
+    pairs = [{"prompt": question, "chosen": word, "rejected": f"not {word}"} for question, word in asked]
+    (folder / "preferences.json").write_text(json.dumps(pairs), "utf-8")
+
+
 def write_images(folder: Path) -> None:
     """A small file of images, and a picture."""
     images, classes = stripes(60)
@@ -78,6 +88,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, demo_run: Path) -
     write_texts(tmp_path / "my-texts")
     write_pairs(tmp_path / "pairs.tsv")
     write_messages(tmp_path / "messages.csv")
+    write_dialogues(tmp_path)
     write_images(tmp_path)
     shutil.copytree(demo_run, tmp_path / "runs" / "demo")
     shutil.copytree(demo_run.with_name("adapters"), tmp_path / "adapters")

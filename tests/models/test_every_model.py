@@ -73,9 +73,9 @@ SMALL: dict[str, ModelConfig] = {
         dropout=0.0, trained="lora", lora_rank=4, length=16,
     ),
     "assistant": AssistantConfig(body=SMALL_GPT, packed=True),
-    "assistant, lora on rwkv": AssistantConfig(
-        body=RWKVConfig(vocabulary_size=61, context=24, layers=2, width=32, head_width=16), trained="lora",
-        lora_rank=8, learned_tokens=(3, 4), length=16,
+    "assistant, last layers of rwkv": AssistantConfig(
+        body=RWKVConfig(vocabulary_size=61, context=24, layers=2, width=32, head_width=16), trained="last-layers",
+        trained_layers=2, learned_tokens=(3, 4), length=16,
     ),
     "preferred": PreferredConfig(body=SMALL_GPT, learned_tokens=(3, 4), trained="lora", lora_rank=4),
 }  # fmt: skip
