@@ -74,7 +74,7 @@ def prepare_dialogues(run: RunFolder, choices: Choices, dial: Dial | None, clock
     choices = choices.with_values({"model.body.vocabulary_size": tokenizer.vocabulary_size}, "plan")
     shape = choices.config.model
     assert isinstance(shape, FinetunedConfig)
-    rows_stage(run, tokenizer, shape.length or min(shape.body.context, LONGEST), choices, reporter)
+    rows_stage(run, tokenizer, room_of(shape), choices, reporter)
     choices, facts = FOLLOW[kind](choices, run, tokenizer)
 
     def make(device: torch.device) -> Plan:
@@ -100,6 +100,11 @@ def dialogue_stage(run: RunFolder, files: list[Path], config: DialogueConfig, re
 def counted(counts: dict[str, int], words: dict[str, str]) -> str:
     """Those that there are, in words."""
     return ", ".join(f"{counts[kind]:,} {said}" for kind, said in words.items() if counts.get(kind))
+
+
+def room_of(shape: FinetunedConfig) -> int:
+    """Tokens of the longest row."""
+    return shape.length or (LONGEST if shape.body.endless else min(shape.body.context, LONGEST))
 
 
 def rows_stage(run: RunFolder, tokenizer: Tokenizer, room: int, choices: Choices, reporter: Reporter) -> None:
@@ -161,7 +166,7 @@ def follow_conversations(choices: Choices, run: RunFolder, tokenizer: Tokenizer)
     rows = AnswerRows(run.rows, "train")
     packed = shape.body.shares_rows if choices.is_open("model.packed") else shape.packed
     longest = rounded(int(max(rows.lengths.max(), AnswerRows(run.rows, "validation").lengths.max())) - 1)
-    length = shape.length or min(shape.body.context, LONGEST) if packed else rounded_within(longest, shape)
+    length = room_of(shape) if packed else min(longest, room_of(shape))
     shared = len(conversation_rows(rows, length, packed))
     batch_size = max(1, round(CONVERSATIONS_IN_STEP * shared / len(rows)))
     values = {"model.packed": packed, "model.length": length}
@@ -175,7 +180,7 @@ def follow_preferences(choices: Choices, run: RunFolder, tokenizer: Tokenizer) -
     assert isinstance(shape, FinetunedConfig)
     rows, held_back = AnswerRows(run.rows, "train"), AnswerRows(run.rows, "validation")
     longest = rounded(int(max(rows.lengths.max(), held_back.lengths.max())))
-    values = {"model.length": rounded_within(longest, shape)}
+    values = {"model.length": min(longest, room_of(shape))}
     choices = followed(choices, tokenizer, values, len(rows) // 2, PAIRS_IN_STEP)
     return choices, DialogueFacts(len(held_back) // 2)
 
@@ -191,11 +196,6 @@ def rounded(length: int) -> int:
     return -(-length // LENGTHS) * LENGTHS
 
 
-def rounded_within(longest: int, shape: FinetunedConfig) -> int:
-    """Not beyond what was asked for, or what the base can read."""
-    return min(longest, shape.length or shape.body.context)
-
-
 def followed(choices: Choices, tokenizer: Tokenizer, values: dict[str, Any], rows: int, batch_size: int) -> Choices:
     """With ``values``, and how to train on so many rows, where nobody has set it."""
     config, shape = choices.config, choices.config.model
@@ -206,9 +206,10 @@ def followed(choices: Choices, tokenizer: Tokenizer, values: dict[str, Any], row
     steps = max(1, round(getattr(config, shape.reads).epochs * epoch))
     if not choices.is_open("training.steps"):
         steps = config.training.steps
-    control = (tokenizer.special_tokens[START_OF_TURN], tokenizer.special_tokens[END_OF_TURN])
+    if shape.trained != "full":
+        control = (tokenizer.special_tokens[START_OF_TURN], tokenizer.special_tokens[END_OF_TURN])
+        values = values | {"model.learned_tokens": control}
     values = values | {
-        "model.learned_tokens": () if shape.trained == "full" else control,
         "training.batch_size": batch_size,
         "training.steps": steps,
         "training.warmup_steps": steps // 10,
