@@ -96,10 +96,33 @@ def preferences(
     return finetune("preferred", base, files, given, out, json_output, config)
 
 
+@app.command
+def texts(
+    base: Annotated[Path, Parameter(help="the run folder of the model to begin with")],
+    /,
+    *sources: Annotated[str, Parameter(help="the field's texts: files, folders, patterns or python")],
+    replay: Annotated[
+        tuple[str, ...] | None, Parameter(help="general text to read again, so that it is not forgotten")
+    ] = None,
+    replay_share: Annotated[float | None, Parameter(help="share of each step that is general text [0.2]")] = None,
+    train: Trained = None,
+    out: Out = None,
+    json_output: JSONOutput = False,
+    config_file: ConfigFile = None,
+    config: ConfigurationOptions = Options(),
+) -> int:
+    """Go on with the pretraining of a model, on the texts of one field; what it forgets is measured.
+
+    homespun finetune texts runs/base letters/ --replay my-texts/ --out runs/letters
+    """
+    given = {"model.trained": train, "replay.sources": replay, "replay.share": replay_share}
+    return finetune("continued", base, sources, given, out, json_output, config)
+
+
 def finetune(
     architecture: str,
     base: Path,
-    files: tuple[Path, ...],
+    files: tuple[Path | str, ...],
     given: dict[str, Any],
     out: Path | None,
     json_output: bool,

@@ -62,6 +62,7 @@ USES: dict[str, Use] = {
     "text_classes": SORT,
     "answers": ANSWER,
     "preferences": ANSWER,
+    "continued": CONTINUE,
 }
 
 

@@ -37,6 +37,7 @@ MODELS: dict[str, Callable[[Any], nn.Module]] = {
     "classifier": build_classifier,
     "assistant": build_finetuned,
     "preferred": build_finetuned,
+    "continued": build_finetuned,
 }
 
 

@@ -22,6 +22,7 @@ from homespun.inference.uses import USES
 from homespun.pipeline.configuration import Choices, configure, load_toml
 from homespun.pipeline.planning import plan_lines
 from homespun.pipeline.prepare_dialogues import FROM_CONVERSATIONS, FROM_PREFERENCES
+from homespun.pipeline.prepare_field import FROM_FIELD
 from homespun.pipeline.prepare_images import FROM_IMAGES
 from homespun.pipeline.prepare_labelled import FROM_LABELLED
 from homespun.pipeline.prepare_text import FROM_TEXT
@@ -46,6 +47,7 @@ PREPARATIONS: dict[str, Preparation] = {
     "labelled texts": FROM_LABELLED,
     "conversations": FROM_CONVERSATIONS,
     "preferences": FROM_PREFERENCES,
+    "texts of a field": FROM_FIELD,
 }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from homespun.common.configuration import flatten, nest, read_toml, replace_values
 from homespun.common.files import write_atomic
+from homespun.corpus.replay import ReplayConfig
 from homespun.corpus.settings import CorpusConfig
 from homespun.dialogues.settings import ConversationsConfig, PreferencesConfig
 from homespun.images.settings import ImagesConfig
@@ -18,12 +19,14 @@ from homespun.training.settings import TrainingConfig
 
 @dataclass(frozen=True)
 class Configuration:
-    """``[corpus] [tokenizer] [images] [labelled] [conversations] [preferences] [model] [training] [sampling]``.
+    """``[corpus] [replay] [tokenizer] [images] [labelled] [conversations] [preferences] [model] [training]
+    [sampling]``.
 
     Which of them matter, what the model reads says.
     """
 
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     images: ImagesConfig = field(default_factory=ImagesConfig)
     labelled: LabelledConfig = field(default_factory=LabelledConfig)
@@ -42,6 +45,7 @@ class Options:
     """All keys that there are: those of ``Configuration``, and under ``[model]`` the settings of every architecture."""
 
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     images: ImagesConfig = field(default_factory=ImagesConfig)
     labelled: LabelledConfig = field(default_factory=LabelledConfig)

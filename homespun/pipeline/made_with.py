@@ -42,6 +42,15 @@ def made_with_dialogues(run: RunFolder, config: Configuration) -> dict[str, Any]
     return made_with_base(run, config, f"{config.model.reads}.", read_row_manifest(run.rows))
 
 
+def made_with_field(run: RunFolder, config: Configuration) -> dict[str, Any]:
+    """The same of a continued pretraining; what is read again belongs to its data."""
+    made = made_with_base(run, config, "replay.", read_manifest(run.tokens))
+    if not config.replay.sources:
+        return made
+    general = record(config, (), read_manifest(run.replay.tokens), {})["data"]
+    return made | {"data": made["data"] | {f"replay/{name}": value for name, value in general.items()}}
+
+
 def made_with_base(run: RunFolder, config: Configuration, section: str, manifest: dict[str, Any]) -> dict[str, Any]:
     """Of any finetuning: its base belongs to its data."""
     tokenizer = {"identity": Tokenizer.load(run.tokenizer).identity()}

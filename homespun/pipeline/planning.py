@@ -96,6 +96,11 @@ DIALOGUE_REASONS = LABELLED_REASONS | {
     "training.sample_every": "twice for each reading of them",
     "training.batch_size": "a few of them: many small steps",
 }
+CONTINUED_REASONS = LABELLED_REASONS | {
+    "training.steps": "replay.epochs times the field's texts",
+    "training.evaluate_every": "six times",
+    "training.sample_every": "in the middle and at the end",
+}
 PROCESS_OF_RUN = PROCESS + 90_000_000  # with the tokenizer's machine code, texts and mapped tokens
 SHARE_OF_FREE_MEMORY = 0.85  # estimates of memory are right to 15 % (benchmarks/memory.py)
 
@@ -262,6 +267,18 @@ def make_dialogue_plan(choices: Choices, facts: DialogueFacts, device: torch.dev
     values, fixed = chosen_before(choices), fixed_keys(choices)
     plan = configured_plan(choices, fixed, facts, device)
     plan = replace(plan, reasons=plan.reasons | DIALOGUE_REASONS)
+    return whole_plan(plan, choices, fixed, values)
+
+
+def make_continued_plan(choices: Choices, facts: TextFacts, device: torch.device) -> Plan:
+    """The same for a continued pretraining."""
+    values, fixed = chosen_before(choices), fixed_keys(choices)
+    plan = configured_plan(choices, fixed, facts, device)
+    plan = replace(
+        plan,
+        reasons=plan.reasons | CONTINUED_REASONS,
+        measured=plan.measured | {"bytes_per_token": facts.bytes_per_token, "unigram_loss": facts.unigram_loss},
+    )
     return whole_plan(plan, choices, fixed, values)
 
 

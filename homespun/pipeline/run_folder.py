@@ -64,6 +64,11 @@ class RunFolder:
         return self.path / "preferences"
 
     @property
+    def replay(self) -> "RunFolder":
+        """What a continued pretraining reads again has the same stages, in a folder within."""
+        return RunFolder(self.path / "replay")
+
+    @property
     def rows(self) -> Path:
         return self.path / "rows"
 
@@ -75,6 +80,7 @@ class RunFolder:
         """What the model learns from, by what it ``reads``."""
         return {
             "text": self.tokens,
+            "texts of a field": self.tokens,
             "images": self.images,
             "labelled texts": self.labelled,
             "conversations": self.rows,

@@ -12,10 +12,8 @@ from typing import Any
 
 import torch
 
-from homespun.batches.shards import read_manifest, verify_shards
 from homespun.batches.sources import SOURCES, Asked
 from homespun.common.configuration import flatten, replace_values
-from homespun.common.errors import DamagedFileError, HomespunError
 from homespun.common.files import write_json
 from homespun.common.progress import Reporter
 from homespun.inference.writers import WRITERS
@@ -29,6 +27,7 @@ from homespun.models.registry import build_model
 from homespun.models.settings import TextModelConfig
 from homespun.pipeline.assemble import Lesson, assemble, prepare_process
 from homespun.pipeline.configuration import Configuration, write_toml
+from homespun.pipeline.continued_lesson import continued_lesson
 from homespun.pipeline.conversation_lesson import conversation_lesson
 from homespun.pipeline.environment import peak_memory_bytes
 from homespun.pipeline.image_lesson import image_lesson
@@ -37,6 +36,7 @@ from homespun.pipeline.made_with import made_with
 from homespun.pipeline.preference_lesson import preference_lesson
 from homespun.pipeline.recorder import Recorder
 from homespun.pipeline.run_folder import RunFolder
+from homespun.pipeline.shards_of_run import check_shards
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.checkpoint import TrainingState
 from homespun.training.loop import train
@@ -72,7 +72,7 @@ def train_run(run: RunFolder, config: Configuration, pace: Pace, reporter: Repor
 
 def pretraining(run: RunFolder, config: Configuration, world: World) -> Lesson:
     """A new model of the configured shape, and the run's own tokens."""
-    check_shards(run)
+    check_shards(run.tokens, run.tokenizer)
     training, shape = config.training, config.model
     assert isinstance(shape, TextModelConfig)
     tokenizer = Tokenizer.load(run.tokenizer)
@@ -101,19 +101,8 @@ LESSONS: dict[str, Callable[[RunFolder, Configuration, World], Lesson]] = {
     "labelled texts": labelled_lesson,
     "conversations": conversation_lesson,
     "preferences": preference_lesson,
+    "texts of a field": continued_lesson,
 }
-
-
-def check_shards(run: RunFolder) -> None:
-    """The shards are whole and made with this run's tokenizer."""
-    verify_shards(run.tokens)
-    manifest, tokenizer = read_manifest(run.tokens), Tokenizer.load(run.tokenizer)
-    if manifest["tokenizer"] != tokenizer.identity():
-        raise DamagedFileError(
-            f"{run.tokens} was made with another tokenizer than {run.tokenizer}; delete {run.tokens} and run again"
-        )
-    if manifest["splits"]["validation"]["tokens"] < 2:
-        raise HomespunError("the validation split has no tokens; raise corpus.validation_fraction or add text")
 
 
 def write_model_record(run: RunFolder, config: Configuration, model: torch.nn.Module) -> None:

@@ -73,6 +73,8 @@ def commands(run: RunData) -> list[tuple[str, str]]:
         kind = text(run.dialogues, "kind")
         command = "finetune preferences" if kind == "preferences" else "finetune instructions"
         data = f"base and {kind}"
+    if text(run.model, "task") == "continued":
+        command, data = "finetune texts", "base and texts"
     rebuild = f"homespun {command} {sources} --config {folder}/config.toml --out {again}"
     found = [(f"Make the same model again, from the same {data}", rebuild)]
     if original:

@@ -9,6 +9,7 @@ from homespun.report.closing_chapters import (
     environment_chapter,
     glossary_chapter,
 )
+from homespun.report.continued_chapter import forgetting_chapter
 from homespun.report.data_chapters import corpus_chapter, tokenizer_chapter
 from homespun.report.dialogue_chapters import answers_chapter, dialogues_chapter
 from homespun.report.document import document, resource
@@ -62,10 +63,15 @@ DIALOGUE_CHAPTERS = (
 )
 
 
+CONTINUED_CHAPTERS = (CHAPTERS[0], ("forgetting", "Forgetting", forgetting_chapter), *CHAPTERS[1:])
+
+
 def chapters_of(run: RunData) -> tuple[tuple[str, str, Chapter], ...]:
     """By what the model learns from."""
     if run.of_images:
         return IMAGE_CHAPTERS
+    if text(run.model, "task") == "continued":
+        return CONTINUED_CHAPTERS
     if run.rows or run.dialogues:
         return DIALOGUE_CHAPTERS
     return LABELLED_CHAPTERS if run.labelled else CHAPTERS

@@ -1,6 +1,7 @@
 """What there is to learn, by name: one line each. A model's settings say which is theirs (``ModelConfig.task``)."""
 
 from homespun.training.answers import Answers
+from homespun.training.continued import Continued
 from homespun.training.image_classes import ImageClasses
 from homespun.training.losses import NextToken, Task, Translation
 from homespun.training.masked import Masked, MaskedPairs
@@ -16,4 +17,5 @@ TASKS: dict[str, Task] = {
     "text_classes": TextClasses(),
     "answers": Answers(),
     "preferences": Preferences(),
+    "continued": Continued(),
 }

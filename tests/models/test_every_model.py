@@ -23,6 +23,7 @@ from homespun.models.settings import (
     AssistantConfig,
     BERTConfig,
     ClassifierConfig,
+    ContinuedConfig,
     EncoderDecoderConfig,
     GPTConfig,
     LSTMConfig,
@@ -77,6 +78,7 @@ SMALL: dict[str, ModelConfig] = {
         body=RWKVConfig(vocabulary_size=61, context=24, layers=2, width=32, head_width=16), trained="last-layers",
         trained_layers=2, learned_tokens=(3, 4), length=16,
     ),
+    "continued": ContinuedConfig(body=SMALL_GPT, length=16),
     "preferred": PreferredConfig(body=SMALL_GPT, learned_tokens=(3, 4), trained="lora", lora_rank=4),
 }  # fmt: skip
 EVERY = pytest.mark.parametrize("name", SMALL)

@@ -12,7 +12,13 @@ from homespun.models.settings.bert import BERTConfig
 from homespun.models.settings.classifier import ClassifierConfig
 from homespun.models.settings.decoder import GPTConfig
 from homespun.models.settings.encoder_decoder import EncoderDecoderConfig
-from homespun.models.settings.finetuned import AssistantConfig, FinetunedConfig, PartlyTrainedConfig, PreferredConfig
+from homespun.models.settings.finetuned import (
+    AssistantConfig,
+    ContinuedConfig,
+    FinetunedConfig,
+    PartlyTrainedConfig,
+    PreferredConfig,
+)
 from homespun.models.settings.recurrent import LSTMConfig, RWKVConfig
 from homespun.models.settings.vit import ViTConfig
 
@@ -26,6 +32,7 @@ SETTINGS: dict[str, type[ModelConfig]] = {
     "classifier": ClassifierConfig,
     "assistant": AssistantConfig,
     "preferred": PreferredConfig,
+    "continued": ContinuedConfig,
 }
 DEFAULT_ARCHITECTURE = "gpt"
 MODELS_WITHIN = ("body",)  # settings that are a model's own; a base has them, nobody writes them by hand
@@ -37,6 +44,7 @@ __all__ = [
     "AssistantConfig",
     "BERTConfig",
     "ClassifierConfig",
+    "ContinuedConfig",
     "EncoderDecoderConfig",
     "FinetunedConfig",
     "GPTConfig",

@@ -77,7 +77,7 @@ class FinetunedConfig(PartlyTrainedConfig):
 
     def check_body(self) -> None:
         if self.body.task != "next_token":
-            raise UsageError(f"{self.body.architecture} cannot be finetuned to answer: it does not go on with a text")
+            raise UsageError(f"{self.body.architecture} cannot be finetuned like that: it does not go on with a text")
 
     @property
     def in_use(self) -> TextModelConfig:
@@ -144,3 +144,17 @@ class PreferredConfig(FinetunedConfig):
     def positions_in_row(self) -> int:
         """Of both answers."""
         return 2 * super().positions_in_row
+
+
+@dataclass(frozen=True)
+class ContinuedConfig(FinetunedConfig):
+    """A language model that goes on learning from running text, of one field."""
+
+    task: ClassVar[str] = "continued"
+    reads: ClassVar[str] = "texts of a field"
+    spells_text: ClassVar[bool] = True
+    one_shape: ClassVar[bool] = True
+
+    target: ClassVar[str] = "token"
+
+    architecture: Literal["continued"] = field(default="continued", metadata={"help": "which model of the registry"})
