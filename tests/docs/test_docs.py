@@ -18,7 +18,8 @@ PAGES = all_pages()
 OPTION = re.compile(r"(?<![\w-])--[a-z][\w.-]*")
 MODULE = re.compile(r"homespun(?:\.\w+)+")
 OUR_PATH = re.compile(r"(?:homespun|tests|benchmarks|docs|recipes|examples)/[\w./-]*")
-KEY = re.compile(r"(?:corpus|replay|tokenizer|images|labelled|conversations|preferences|model|training|sampling)\.(\w+)")
+SECTIONS = "corpus replay tokenizer images labelled conversations preferences model training sampling"
+KEY = re.compile(rf"(?:{SECTIONS.replace(' ', '|')})\.(\w+)")
 FILE_ENDINGS = ("json", "jsonl", "toml", "py", "safetensors", "txt", "md")
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])

@@ -19,9 +19,9 @@ from tests.pipeline.conftest import fail, unfinished_copy
 
 STEPS = 30
 OPTIONS = [
-    f"--training.steps={STEPS}", "--training.batch-size=8", "--training.learning-rate=3e-3", "--training.precision=fp32",
-    "--training.attention=fused", "--training.compile=off", "--training.threads=1", "--training.checkpoint-seconds=0",
-    "--sampling.maximum-tokens=12",
+    f"--training.steps={STEPS}", "--training.batch-size=8", "--training.learning-rate=3e-3",
+    "--training.precision=fp32", "--training.attention=fused", "--training.compile=off", "--training.threads=1",
+    "--training.checkpoint-seconds=0", "--sampling.maximum-tokens=12",
 ]  # fmt: skip
 WEIGHTS = f"checkpoints/step-{STEPS:08}/model.safetensors"
 
