@@ -12,6 +12,7 @@ import torch
 
 from homespun.batches.shards import read_manifest
 from homespun.common.errors import UsageError
+from homespun.common.files import remove_leftovers
 from homespun.common.progress import Reporter
 from homespun.corpus.prepare import CorpusManifest, iterate_texts
 from homespun.corpus.sources import scan
@@ -48,6 +49,7 @@ def prepare_field(run: RunFolder, choices: Choices, dial: Dial | None, clock: Cl
     tokenizer = Tokenizer.load(run.tokenizer)
     encode(run, tokenizer, corpus, reporter)
     if config.replay.sources:
+        remove_leftovers(run.replay.path)
         general = corpus_stage(run.replay.corpus, list(config.replay.sources), config.corpus, reporter)
         encode(run.replay, tokenizer, general, reporter)
     choices = follow_tokens(choices, run)
