@@ -4,4 +4,5 @@
 - ``by_hand``   features that somebody would think of: trigger words, exclamation marks, capitals, links …
 - ``baseline``  these, and TF-IDF, with logistic regression; who always says the most frequent class
 - ``figures``   probabilities and true classes to what a report tells
+- ``exact``     an assistant's answers to the letter, where they are short
 """
