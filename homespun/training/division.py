@@ -46,8 +46,9 @@ def divide_outputs(layer: nn.Module, fused: int, mesh: DeviceMesh) -> None:
         spread(layer, "weight", mesh, Shard(1))
         layer.forward = partial(embed, layer)  # type: ignore[method-assign]
         return
+    rows = _StridedShard(0, split_factor=fused) if fused > 1 else Shard(0)
     for name, _ in list(layer.named_parameters()):
-        spread(layer, name, mesh, _StridedShard(0, split_factor=fused))
+        spread(layer, name, mesh, rows)
     layer.forward = partial(widen, layer, mesh)  # type: ignore[method-assign]
 
 

@@ -71,8 +71,9 @@ def training_memory(
     weights, moments = (kept / shares for kept in kept_bytes(model, training))
     # Autocast keeps the copies that it makes of whole matrices until the gradient is there.
     copies = HALF * matrices if number == HALF else 0.0
-    # FSDP2 holds two blocks (one is fetched ahead), the embeddings and head, and the gradients of one of each.
-    gathered = FULL * (3 * block + 2 * rest) if shares > 1 else 0.0
+    # FSDP2 holds two blocks (one is fetched ahead), the embeddings and head, and the gradients of one of each. Groups
+    # that divide the blocks use it as well, to average their gradients.
+    gathered = FULL * (3 * block + 2 * rest) if shares > 1 or (parts > 1 and training.tensor_size) else 0.0
     activations = tokens * activation_bytes(model, training)
     loss = loss_bytes(model, number, tokens)
     holes = 0.0 if gpu else hole_bytes(model, training, tokens, loss + copies)

@@ -15,7 +15,6 @@ from dataclasses import replace
 
 import torch
 from torch import nn
-from torch.distributed._composable.replicate_with_fsdp import replicate as replicate_module
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
@@ -65,12 +64,7 @@ def divide(objective: nn.Module, world: World, device: torch.device, shard_size:
     """Each process of a group has a part of every block; the groups are copies of one another."""
     assert world.mesh is not None
     divide_blocks(objective, world.mesh["tensor"])
-    if world.shares > 1:
-        for module in objective.modules():
-            if isinstance(module, EqualPart):
-                replicate_module(module, mesh=world.mesh["data"])
-        replicate_module(objective, mesh=world.mesh["data"])
-    return objective
+    return shard_over(objective, world.mesh["data", "shard"]) if world.shares > 1 else objective
 
 
 PARALLEL: dict[str, Callable[[nn.Module, World, torch.device, int], nn.Module]] = {
@@ -86,8 +80,9 @@ def arrange(world: World, training: TrainingConfig, device: torch.device) -> Wor
     if world.size == 1 or training.parallel != "tensor":
         return world
     parts = training.parts_of_block(world.size)
-    groups = init_device_mesh(device.type, (world.size // parts, parts), mesh_dim_names=("data", "tensor"))
-    return replace(world, mesh=groups)
+    # Hybrid sharding with nobody to share with is what averages gradients between the groups.
+    sizes = (world.size // parts, 1, parts)
+    return replace(world, mesh=init_device_mesh(device.type, sizes, mesh_dim_names=("data", "shard", "tensor")))
 
 
 def check_blocks(model: ModelConfig, training: TrainingConfig, world: World) -> None:

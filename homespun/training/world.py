@@ -25,7 +25,7 @@ PATIENCE_WITH_THE_FIRST = datetime.timedelta(hours=12)  # which reads, cleans an
 class World:
     """``rank`` of ``size`` processes; ``local_rank`` on this machine.
 
-    ``mesh``: where processes divide every block, their groups ("data") and places in the group ("tensor").
+    ``mesh``: where processes divide every block, their groups ("data") and their places in a group ("tensor").
     """
 
     rank: int = 0

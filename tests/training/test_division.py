@@ -1,4 +1,4 @@
-"""Blocks divided among two processes do what whole ones do: the same losses, gradients and weights, from half of each."""
+"""Blocks divided among two processes do what whole ones do: the same losses, gradients and weights."""
 
 from collections.abc import Iterator
 from dataclasses import replace
