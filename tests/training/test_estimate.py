@@ -78,8 +78,8 @@ def test_divided_blocks_hold_a_part_of_each_and_all_embeddings() -> None:
     layouts = {one.name: one for one in estimate(GPT3, TrainingConfig(), Cluster(32)).layouts}
     whole, part = layouts["replicated"].memory, layouts["tensor"].memory
     blocks, rest = matrix_parameters(GPT3), parameter_count(GPT3) - matrix_parameters(GPT3)
-    assert part.weights == part.gradients == pytest.approx(4 * (blocks / 32 + rest), rel=1e-3)
-    assert part.moments == pytest.approx(4 * (blocks / 32 + 2 * rest), rel=1e-3)
+    assert part.weights == part.gradients == pytest.approx(4 * (blocks / 32 + rest), rel=5e-3)
+    assert part.moments == pytest.approx(4 * (blocks / 32 + 2 * rest), rel=5e-3)
     assert part.loss == whole.loss and part.gathered == 0
     assert whole.activations / 32 < part.activations < whole.activations / 2  # the residual stream is not divided
     assert part.total < whole.total

@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import json
 import shutil
 import textwrap
 import time
@@ -142,6 +143,14 @@ def assert_equal_weights(path: Path, other: Path, within: float = 1e-5) -> None:
         torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=within, msg=lambda text, name=name: name + text)
 
 
+def told(path: Path) -> dict[str, list[float]]:
+    """What a run has said of each window of steps, and of itself at the end."""
+    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text("utf-8").splitlines()]
+    steps = {f"step {line['step']}": [line["loss"], line["gradient_norm"]] for line in lines if "gradient_norm" in line}
+    result = json.loads((path / "result.json").read_text("utf-8"))
+    return steps | {"end": [result[key] for key in ("validation_loss", "validation_tokens", "tokens_seen")]}
+
+
 @pytest.fixture(scope="module")
 def alone(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """``alone(optimizer, way)``: the run folder of one process that takes each batch in two halves; made once."""
@@ -168,6 +177,10 @@ def test_two_processes_have_the_weights_of_one_with_accumulation(
     path = fresh("pair")
     assert pair.call(train_whole, path, WAYS[way] | {"training.optimizer": optimizer}) == [True, True]
     assert_equal_weights(path, alone(optimizer, way))
+    ours, theirs = told(path), told(alone(optimizer, way))
+    assert ours.keys() == theirs.keys() and len(ours) > STEPS // 5
+    for key, values in ours.items():
+        assert values == pytest.approx(theirs[key], rel=1e-4), key
 
 
 @pytest.mark.parametrize("way", ["replicated", "sharded", "tensor"])
