@@ -18,6 +18,7 @@ import torch
 from hypothesis import given, settings, strategies
 from processes import Processes
 from safetensors.torch import load_file
+from torch.distributed.tensor import DTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from homespun.batches.ahead import Ahead
@@ -252,6 +253,27 @@ def test_another_number_of_processes_goes_on_with_a_checkpoint(
     assert train_until(ONE, path, changes, 30) == 30
     assert pair.call(train_until, path, changes, STEPS) == [STEPS, STEPS]
     assert_equal_weights(path, alone("muon", way))
+
+
+def held_by_all(world: World, path: Path, changes: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """After a few steps, what this process has of the parameters that are not divided."""
+    with ExitStack() as stack:
+        run = parts_of(world, path, changes, stack)
+        for _ in range(3):
+            train_step(run, 1.0)
+            run.state.step += 1
+        return {
+            name: tensor.detach().clone()
+            for name, tensor in run.model.named_parameters()
+            if not isinstance(tensor, DTensor)
+        }
+
+
+def test_processes_that_divide_blocks_drop_the_same_activations(pair: Processes, fresh: Callable[[str], Path]) -> None:
+    first, second = pair.call(held_by_all, fresh("dropped"), WAYS["tensor"] | {"model.dropout": 0.3})
+    assert first.keys() == second.keys() and "token_embedding.weight" in first
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name]), name
 
 
 def train_as_begun_otherwise(world: World, path: Path, changes: dict[str, Any], stop: int) -> int:
