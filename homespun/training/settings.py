@@ -46,7 +46,8 @@ class TrainingConfig:
         default=False, metadata={"help": "work activations out again in backward: a third more work, far less memory"}
     )
     parallel: Literal["replicated", "sharded", "hybrid", "tensor"] = field(
-        default="replicated", metadata={"help": "under torchrun: whole model in each process, or shares of it"}
+        default="replicated",
+        metadata={"help": "under torchrun: in each process the whole model, shares of it, or a part of each block"},
     )
     shard_size: int = field(default=8, metadata={"help": "processes that share one model, with parallel = hybrid"})
     tensor_size: int = field(
