@@ -2,8 +2,8 @@
 
     chrF = 100 · (1 + b²) P R / (b² P + R),   b = 2
 
-P and R, precision and recall, are means over the sizes for which both sides have runs at all. No words are needed, so it
-suits every language. The figures are sacrebleu's with its defaults, which the tests compare.
+P and R, precision and recall, are means over the sizes for which both sides have runs at all. No words are needed, so
+it suits every language. The figures are sacrebleu's with its defaults, which the tests compare.
 
 In: a text and its references, of which the best counts. Out: 18 numbers, and chrF of their sums.
 """

@@ -2,8 +2,8 @@
 
 - ``wilson``: of a share, from counts alone; sensible for few examples and for shares near 0 and 1, where the usual
   formula of the normal distribution gives intervals of no width (Wilson 1927; Brown, Cai & DasGupta 2001).
-- ``bootstrap``: of any formula on sums over examples (Efron 1979): examples are drawn with replacement, as many as there
-  are, a thousand times; the middle 95 % of what the formula gives.
+- ``bootstrap``: of any formula on sums over examples (Efron 1979): examples are drawn with replacement, as many as
+  there are, a thousand times; the middle 95 % of what the formula gives.
 
 Both know of one kind of doubt only: which examples were asked. A model trained with another seed is not in it.
 """

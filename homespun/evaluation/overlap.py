@@ -32,7 +32,7 @@ class Overlap:
 
 
 def overlaps(tests: Sequence[str], training: Iterable[str], size: int, advance: Advance = ignore) -> list[Overlap]:
-    """Of each test text; ``advance`` is told of training texts. ``HomespunError`` for more test text than can be held."""
+    """Of each test text; ``advance`` is told of training texts. ``HomespunError`` for more test text than is held."""
     wanted: set[int] = set()
     for text in tests:
         wanted.update(map(key_of, grams(words_of(text), size)))

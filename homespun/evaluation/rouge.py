@@ -1,7 +1,7 @@
-"""ROUGE: how much of a reference's words a summary has (Lin 2004): single words, pairs, and the longest common sequence.
+"""ROUGE: how much of a reference's words a summary has (Lin 2004): single words, pairs, the longest common sequence.
 
-Each is the harmonic mean of precision and recall; of several references the best counts. Words are in lower case and not
-stemmed. On text in English letters the figures are those of Google's ``rouge-score``, which the tests compare; that
+Each is the harmonic mean of precision and recall; of several references the best counts. Words are in lower case and
+not stemmed. On text in English letters the figures are those of Google's ``rouge-score``, which the tests compare; that
 program drops every other letter, this one does not.
 
 In: a text and its references. Out: ROUGE-1, ROUGE-2 and ROUGE-L, from 0 to 1.

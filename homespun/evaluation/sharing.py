@@ -1,7 +1,7 @@
 """Which requests are computed together, so that what they begin with in common is computed once.
 
-In: pairs of token ids, context and continuation. Out: groups of them that cover all, each with the number of tokens that
-its rows share.
+In: pairs of token ids, context and continuation. Out: groups of them that cover all, each with the number of tokens
+that its rows share.
 
 Rows of a group are filled up to the longest. A group of n rows of up to L tokens that share the first S costs about
 S + n (L - S) positions, and a call costs as much as some positions more. Sorted so that equal contexts are neighbours
@@ -12,6 +12,7 @@ choices where it is long.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 COST_OF_A_CALL = 64  # positions
 POSITIONS_AT_ONCE = 8192  # of all rows of a group; one longer row is a group by itself
@@ -32,7 +33,7 @@ def groups_of(requests: Sequence[Pair]) -> list[Group]:
     """The cheapest groups; a shared beginning that saves nothing is not used."""
     order = sorted(range(len(requests)), key=lambda place: sort_key(requests[place]))
     sizes = [len(requests[place][0]) + len(requests[place][1]) - 1 for place in order]
-    common = [0, *(shareable(requests[a][0], requests[b][0]) for a, b in zip(order, order[1:], strict=False))]
+    common = [0, *(shareable(requests[a][0], requests[b][0]) for a, b in pairwise(order))]
     best, begins = [0.0], [0]  # cost of the first n requests, and where the last group of them begins
     for end in range(1, len(order) + 1):
         best.append(float("inf"))

@@ -7,8 +7,8 @@
     choices = ["{a}", "{b}"]
     answer = "{right}"
 
-In: the name of a task that homespun brings along, or of such a file. Out: a ``Task``, of which every key is one that its
-kind knows what to do with. Imports no torch.
+In: the name of a task that homespun brings along, or of such a file. Out: a ``Task``, of which every key is one that
+its kind knows what to do with. Imports no torch.
 """
 
 import difflib

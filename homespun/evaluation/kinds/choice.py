@@ -1,8 +1,8 @@
 """Multiple choice: of several continuations of a prompt, is the right one the likeliest?
 
-Three ways to say which is likeliest, for longer texts are less likely whatever they say: by the probability of the whole
-text, per token, and per byte (Gao 2021; Gu et al. 2024, "OLMES"). By letter: the choices stand in the prompt, and their
-letters are what may follow; then there is one way only.
+Three ways to say which is likeliest, for longer texts are less likely whatever they say: by the probability of the
+whole text, per token, and per byte (Gao 2021; Gu et al. 2024, "OLMES"). By letter: the choices stand in the prompt, and
+their letters are what may follow; then there is one way only.
 """
 
 import numpy as np

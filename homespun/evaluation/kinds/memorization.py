@@ -1,8 +1,8 @@
 """Memorization: how much of its training text does a model say verbatim (Carlini et al. 2023)?
 
-Passages of the training text, from anywhere in it; the model is shown the beginning, and counted is how much of the rest
-greedy decoding would write exactly. The same of the validation text, which it has never seen, is what can be guessed:
-only what is above that was learned by heart.
+Passages of the training text, from anywhere in it; the model is shown the beginning, and counted is how much of the
+rest greedy decoding would write exactly. The same of the validation text, which it has never seen, is what can be
+guessed: only what is above that was learned by heart.
 """
 
 import numpy as np

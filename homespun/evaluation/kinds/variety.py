@@ -1,7 +1,7 @@
 """Diversity and repetition of what a model writes, beside the text that it should have written.
 
-Prompts are passages of the validation text. The model's texts and the true ones are cut to the same number of words, for
-the measures depend on length; the true ones say what a good value is.
+Prompts are passages of the validation text. The model's texts and the true ones are cut to the same number of words,
+for the measures depend on length; the true ones say what a good value is.
 """
 
 from homespun.common.errors import UsageError
