@@ -44,7 +44,7 @@ def evaluate(
 
 def lines(record: dict[str, Any]) -> list[str]:
     """The first prompt as the model saw it, and the figures."""
-    from homespun.report.evaluation_chapter import figure_rows, difference_rows, heading
+    from homespun.report.evaluation_chapter import difference_rows, figure_rows, heading
     from homespun.report.markup import showable
 
     told = [heading(record), *filter(None, [record["about"]])]

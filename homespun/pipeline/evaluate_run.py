@@ -15,7 +15,7 @@ import torch
 from homespun import __version__
 from homespun.common.errors import UsageError
 from homespun.common.files import explain_os_error, sha256_of_file, write_json
-from homespun.common.progress import Reporter
+from homespun.common.progress import Reporter, Silent
 from homespun.corpus.manifest import CorpusManifest
 from homespun.corpus.shards import read_texts
 from homespun.evaluation.kind import Material, Subject, Texts
@@ -95,7 +95,7 @@ def texts_of(run: Path) -> Callable[[str], Texts]:
 
 def heading(run: Path, task: Task, wish: Wish) -> dict[str, Any]:
     """What was asked, of whom, and when."""
-    checkpoint = newest_checkpoint(run / "checkpoints", lambda line: None, clean=False)
+    checkpoint = newest_checkpoint(run / "checkpoints", Silent().warn, clean=False)
     path = task.data_path
     return {
         "format": FORMAT_VERSION,

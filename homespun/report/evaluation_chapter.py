@@ -1,4 +1,4 @@
-"""The chapter on evaluations: for each its figures with their intervals, tests against other models, and what was asked.
+"""The chapter on evaluations: their figures with intervals, tests against other models, and what was asked.
 
 In: the records of ``evaluations/*.json``, which may be of any age or damaged. Out: a chapter; and rows of words, which
 the command line prints too.
@@ -22,8 +22,8 @@ SURE = 0.05
 def evaluation_chapter(run: RunData, facts: Facts) -> str:
     """Every evaluation of the run, in the order of their names."""
     lead = (
-        "What was asked of the model and how it did. The interval says how far chance in the choice of examples reaches: "
-        "19 of 20 such intervals hold the true value."
+        "What was asked of the model and how it did. The interval says how far chance in the choice of examples "
+        "reaches: 19 of 20 such intervals hold the true value."
     )
     if not run.evaluations:
         waiting = not_yet("Nothing has been asked of this model so far: homespun evaluate, with --task validation.")

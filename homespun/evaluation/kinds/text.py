@@ -25,7 +25,9 @@ LARGEST_EXPONENT = 700.0
 
 
 def prepare(material: Material) -> Texts:
-    """The text."""
+    """The text, all of it."""
+    if material.limit:
+        raise UsageError("--limit means nothing for a task of kind text: all of it is predicted")
     return material.texts()
 
 
