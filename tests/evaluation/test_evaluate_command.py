@@ -140,6 +140,7 @@ def test_models_that_do_not_continue_texts(
     from homespun.models.settings import SETTINGS
     from homespun.tokenizer.tokenizer import Tokenizer
     from homespun.training.checkpoint import Snapshot, TrainingState, save_checkpoint
+    from homespun.training.execution import Execution
 
     tokenizer = Tokenizer.load(folder / "tokenizer.json")
     more = {"vocabulary_size": tokenizer.vocabulary_size} if architecture == "bert" else {}
@@ -147,7 +148,7 @@ def test_models_that_do_not_continue_texts(
     weights = {name: weight.detach() for name, weight in build_model(config).named_parameters()}
     shutil.rmtree(folder / "checkpoints")
     documents = {"config.json": flatten(config), "made_with.json": {}}
-    save_checkpoint(folder / "checkpoints", Snapshot(weights, {}, TrainingState()), documents,
+    save_checkpoint(folder / "checkpoints", Snapshot(weights, {}, TrainingState(0, 0, 0, 0.0, Execution())), documents,
                     folder / "tokenizer.json", 1)  # fmt: skip
     assert words in complaint(capsys, "whole", "--task", "agreement")
 
