@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pyarrow
@@ -296,3 +297,19 @@ def test_rivals_have_the_form_of_the_secret() -> None:
         assert other[0].isupper() and other[1].islower() and other[2] == "-" and other[3:5].isdigit()
         assert other[5:] == " é"
     assert sorted(rivals("7", 500, np.random.default_rng(1))) == [str(n) for n in range(10) if n != 7]
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("fewshot/lambada_even.jsonl.zst", 2577),
+        ("fewshot/two_digit_addition.jsonl.zst", 2000),
+        ("fewshot/gsm8k_test.jsonl.zst", 1319),
+        ("fewshot/arc_easy_rc_0shot.jsonl.gz", 790),
+        ("sst2/dev.tsv", 872),
+    ],
+)
+def test_real_files_are_read_to_the_last_row(name: str, rows: int) -> None:
+    if "HOMESPUN_DATA" not in os.environ:
+        pytest.skip(f"HOMESPUN_DATA is not set: {name}")
+    assert len(read_rows(Path(os.environ["HOMESPUN_DATA"], name))) == rows
