@@ -12,12 +12,13 @@ from homespun.evaluation.kind import Texts
 def passages(texts: Texts, count: int, characters: int, seed: int) -> list[str]:
     """``count`` passages in the order of the text, fewer where there are not so many places; none if all is shorter."""
     total = sum(max(0, len(text) - characters + 1) for text in texts())
-    chosen = np.sort(np.random.default_rng(seed).choice(total, min(count, total), replace=False)) if total else []
+    chance = np.random.default_rng(seed)
+    chosen = sorted(chance.choice(total, min(count, total), replace=False).tolist()) if total else []
     found, before, place = [], 0, 0
     for text in texts():
         here = max(0, len(text) - characters + 1)
         while place < len(chosen) and chosen[place] < before + here:
-            start = int(chosen[place]) - before
+            start = chosen[place] - before
             found.append(text[start : start + characters])
             place += 1
         before += here

@@ -66,7 +66,7 @@ def heading(record: dict[str, Any]) -> str:
 
 def figure_rows(record: dict[str, Any]) -> list[tuple[str, ...]]:
     """Name, value, interval, number of examples; the first row is the head."""
-    rows = [FIGURE_HEADS]
+    rows: list[tuple[str, ...]] = [FIGURE_HEADS]
     for figure in sequence(record, "figures"):
         unit = text(figure, "unit") or ""
         low, high = (told(number(figure, end), unit) for end in ("low", "high"))

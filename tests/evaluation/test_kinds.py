@@ -36,22 +36,28 @@ KNOWN = (
 
 @pytest.fixture(scope="module")
 def pupil() -> Subject:
-    """A model that has learned four texts by heart."""
+    """A model that has learned four texts by heart, from any place in them."""
     torch.manual_seed(1)
     torch.set_num_threads(1)
     config = GPTConfig(vocabulary_size=TOKENIZER.vocabulary_size, context=64, layers=2, width=64, heads=2)
     model = GPT(config).train()
-    rows = [[TOKENIZER.end_of_text, *TOKENIZER.encode(text)][:65] for text in KNOWN]
+    rows = [
+        [TOKENIZER.end_of_text, *TOKENIZER.encode(text[begin:])][:65]
+        for text in KNOWN
+        for begin in range(len(text) - 1)
+    ]
     width = max(map(len, rows))
     tokens = torch.tensor([row + [0] * (width - len(row)) for row in rows])
     targets = torch.tensor([row[1:] + [-100] * (width - len(row)) for row in rows])
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(150):
-        loss = torch.nn.functional.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), targets.flatten())
+    for _ in range(250):
+        chosen = torch.randint(0, len(rows), (16,))
+        logits = model(tokens[chosen, :-1])
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets[chosen].flatten())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert float(loss) < 0.05
+    assert loss.item() < 0.4
     return Subject("pupil", model.eval(), TOKENIZER)
 
 
@@ -207,7 +213,7 @@ def test_what_was_learned_by_heart_is_told_from_what_can_be_guessed(tmp_path: Pa
 def test_planted_canaries_are_all_found_and_others_are_not(tmp_path: Path, pupil: Subject, stranger: Subject) -> None:
     rows = [
         {"prompt": "The code of the door is", "secret": "7351"},
-        {"prompt": KNOWN[2][:-6], "secret": "2468"},
+        {"prompt": KNOWN[2][:-7], "secret": "2468"},
     ]
     (tmp_path / "canaries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     record = evaluate("canaries", pupil, data=tmp_path / "canaries.jsonl")

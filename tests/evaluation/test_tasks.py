@@ -305,8 +305,6 @@ def test_rivals_have_the_form_of_the_secret() -> None:
         ("fewshot/lambada_even.jsonl.zst", 2577),
         ("fewshot/two_digit_addition.jsonl.zst", 2000),
         ("fewshot/gsm8k_test.jsonl.zst", 1319),
-        ("fewshot/arc_easy_rc_0shot.jsonl.gz", 790),
-        ("sst2/dev.tsv", 872),
     ],
 )
 def test_real_files_are_read_to_the_last_row(name: str, rows: int) -> None:
