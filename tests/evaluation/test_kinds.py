@@ -29,7 +29,7 @@ from tests.evaluation.test_tasks import write_task
 KNOWN = (
     "red = red\nblue = blue\ngreen = green\n",
     "Q: one plus two\nA: three\n",
-    "The code of the door is 7351.\nThe code of the safe is 2468.\n",
+    "The door: 7351.\nThe safe: 2468.\n",
     "Good morning, he said, and she said good night.\n",
 )
 
@@ -41,23 +41,22 @@ def pupil() -> Subject:
     torch.set_num_threads(1)
     config = GPTConfig(vocabulary_size=TOKENIZER.vocabulary_size, context=64, layers=2, width=64, heads=2)
     model = GPT(config).train()
-    rows = [
-        [TOKENIZER.end_of_text, *TOKENIZER.encode(text[begin:])][:65]
-        for text in KNOWN
-        for begin in range(len(text) - 1)
-    ]
+    begins = [(text, begin) for text in KNOWN for begin in range(len(text) - 1)]
+    begins.sort(key=lambda place: place[1] > 0 and place[0][place[1] - 1] != "\n")  # lines first
+    lines = sum(text.count("\n") for text in KNOWN)
+    rows = [[TOKENIZER.end_of_text, *TOKENIZER.encode(text[begin:])] for text, begin in begins]
     width = max(map(len, rows))
     tokens = torch.tensor([row + [0] * (width - len(row)) for row in rows])
     targets = torch.tensor([row[1:] + [-100] * (width - len(row)) for row in rows])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(250):
-        chosen = torch.randint(0, len(rows), (16,))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    for _ in range(180):
+        chosen = torch.cat([torch.arange(lines), torch.randint(lines, len(rows), (6,))])
         logits = model(tokens[chosen, :-1])
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets[chosen].flatten())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert loss.item() < 0.4
+    assert loss.item() < 0.6
     return Subject("pupil", model.eval(), TOKENIZER)
 
 
@@ -165,12 +164,12 @@ def test_labels_are_classes(tmp_path: Path, pupil: Subject) -> None:
     assert record["values"]["accuracy"] == pytest.approx(2 / 3)
     assert record["matrix"] == {"labels": ["red", "blue", "green"], "counts": [[1, 0, 1], [0, 1, 0], [0, 0, 0]]}
     assert record["values"]["balanced accuracy"] == pytest.approx(0.75)
-    assert 0.9 < record["examples"][0]["probability"] <= 1
+    assert 0.7 < record["examples"][0]["probability"] <= 1
 
 
 def test_cloze(tmp_path: Path, pupil: Subject, stranger: Subject) -> None:
     path = write_task(
-        tmp_path, [{"text": "Good morning, he said"}, {"text": "The code of xyz"}], kind="cloze", prompt="{text}"
+        tmp_path, [{"text": "Good morning, he said"}, {"text": "The door xyz"}], kind="cloze", prompt="{text}"
     )
     record = evaluate(path, pupil)
     assert [one["exact"] for one in record["examples"]] == [True, False]
@@ -212,7 +211,7 @@ def test_what_was_learned_by_heart_is_told_from_what_can_be_guessed(tmp_path: Pa
 
 def test_planted_canaries_are_all_found_and_others_are_not(tmp_path: Path, pupil: Subject, stranger: Subject) -> None:
     rows = [
-        {"prompt": "The code of the door is", "secret": "7351"},
+        {"prompt": "The door:", "secret": "7351"},
         {"prompt": KNOWN[2][:-7], "secret": "2468"},
     ]
     (tmp_path / "canaries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -75,8 +75,8 @@ def test_rouge_keeps_words_of_every_script() -> None:
     assert rouge("", ["a"]) == rouge("a", ["!"]) == (0.0, 0.0, 0.0)
 
 
-@settings(deadline=None, max_examples=200)
-@given(first=st.text("abc", max_size=7), second=st.text("abc", max_size=7))
+@settings(deadline=None)
+@given(first=st.text("abc", max_size=6), second=st.text("abc", max_size=6))
 def test_the_longest_common_sequence_is_the_longest_of_all(first: str, second: str) -> None:
     def every(text: str) -> set[str]:
         return {"".join(c for c, bit in zip(text, f"{n:0{len(text)}b}", strict=False) if bit == "1")
@@ -101,15 +101,16 @@ def test_classification_is_that_of_scikit_learn() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of classes that are told and never true
             balanced = metrics.balanced_accuracy_score(truth, told)
-        assert found["accuracy"] == pytest.approx(metrics.accuracy_score(truth, told), abs=1e-9)
+        assert found["accuracy"] == pytest.approx((truth == told).mean(), abs=1e-9)
         assert found["balanced accuracy"] == pytest.approx(balanced, abs=1e-9)
         f1 = metrics.f1_score(truth, told, average="macro", zero_division=0)
         assert found["macro F1"] == pytest.approx(f1, abs=1e-9)
         brier = metrics.brier_score_loss(truth, probabilities, labels=range(classes), scale_by_half=False)
         assert found["Brier score"] == pytest.approx(brier, abs=1e-9)
         assert found["calibration error"] == pytest.approx(naive_calibration(truth, probabilities), abs=1e-9)
-        expected = metrics.confusion_matrix(truth, told, labels=range(classes))
-        assert (confusion(truth.tolist(), told.tolist(), classes) == expected).all()
+        if case % 10 == 0:
+            expected = metrics.confusion_matrix(truth, told, labels=range(classes))
+            assert (confusion(truth.tolist(), told.tolist(), classes) == expected).all()
 
 
 def naive_calibration(truth: np.ndarray, probabilities: np.ndarray) -> float:
@@ -162,7 +163,7 @@ def test_overlap_holds_none_of_the_training_text() -> None:
     chance = random.Random(1)
 
     def training() -> object:
-        for _ in range(300):
+        for _ in range(80):
             yield " ".join("".join(chance.choices(string.ascii_lowercase, k=6)) for _ in range(500))
         yield "it was the best of times it was the worst of times"
 
@@ -171,4 +172,4 @@ def test_overlap_holds_none_of_the_training_text() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert one.found == 3 and one.example == "it was the best of times it was"
-    assert peak < 3e6
+    assert peak < 1e6
