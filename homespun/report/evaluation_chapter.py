@@ -5,11 +5,12 @@ the command line prints too.
 """
 
 import math
+import shlex
 from typing import Any
 
 from homespun.report.facts import Facts
 from homespun.report.lookup import mapping, number, sequence, text
-from homespun.report.markup import chapter, code, escape, fold, not_yet, paragraph, table
+from homespun.report.markup import chapter, code, escape, fold, paragraph, table
 from homespun.report.read_run import RunData
 from homespun.report.wording import MINUS, UNKNOWN, significant, whole
 
@@ -26,7 +27,8 @@ def evaluation_chapter(run: RunData, facts: Facts) -> str:
         "reaches: 19 of 20 such intervals hold the true value."
     )
     if not run.evaluations:
-        waiting = not_yet("Nothing has been asked of this model so far: homespun evaluate, with --task validation.")
+        asking = code(f"homespun evaluate {shlex.quote(str(run.folder))} --task validation", "how to ask")
+        waiting = paragraph("Nothing has been asked of this model so far.") + asking
         return chapter("evaluation", "How good it is", lead, waiting)
     return chapter("evaluation", "How good it is", lead, "".join(map(one_evaluation, run.evaluations)))
 

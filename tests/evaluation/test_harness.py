@@ -73,7 +73,7 @@ def test_the_harness_itself_finds_the_same_as_its_own_model(finished_run: Path, 
 
     from homespun.cli.main import run
 
-    assert run(["export", str(finished_run), "--out", str(tmp_path / "exported")]) == 0
+    assert run(["export", str(finished_run), "--format", "huggingface", "--out", str(tmp_path / "exported")]) == 0
     theirs = HFLM(pretrained=str(tmp_path / "exported"), device="cpu", dtype="float32", batch_size=4)
     ours = importlib.import_module("homespun.evaluation.harness").HomespunLM(str(finished_run))
     contexts = ["def f(self):", "import", "class A:\n    ", "the value of the"]

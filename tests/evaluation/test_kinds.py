@@ -186,6 +186,13 @@ def test_minimal_pairs(tmp_path: Path, pupil: Subject) -> None:
     record = evaluate(write_task(tmp_path, rows, kind="pairs", good="{a}", bad="{b}"), pupil)
     assert record["values"]["accuracy"] == 0.5
     assert record["examples"][0]["margin"] > 0 > record["examples"][1]["margin"]
+    for row, one in zip(rows, record["examples"], strict=True):  # as if the whole texts had been asked
+        whole = [[TOKENIZER.end_of_text, *TOKENIZER.encode(row[side])] for side in "ab"]
+        good, bad = (score_naively(pupil.model, Request(ids[:1], ids[1:])).total for ids in whole)
+        assert one["margin"] == pytest.approx(good - bad, abs=1e-3)
+    longer = [{"a": "red = red" + " blue" * 90, "b": "red = red" + " blue" * 89 + " green"}, {"a": "x", "b": "x y"}]
+    record = evaluate(write_task(tmp_path, longer, kind="pairs", good="{a}", bad="{b}"), pupil)
+    assert "2 of 4 prompts are longer" in record["notes"][1]
     assert evaluate("agreement", pupil, limit=10)["figures"][0]["examples"] == 10
 
 
