@@ -49,14 +49,14 @@ def nest(flat: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return tables
 
 
-def refuse_unknown(key: str, known: list[str], where: str) -> UsageError:
-    """One line for a key that does not exist, with the nearest one that does."""
+def refuse_unknown(key: str, known: list[str], where: str, see: str = "homespun config show") -> UsageError:
+    """One line for a key that does not exist, with the nearest one that does, or where to ``see`` them all."""
     near = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else "see: homespun config show"
+    hint = f"did you mean {near[0]}?" if near else f"see: {see}"
     return UsageError(f"{where}: unknown key {key}; {hint}")
 
 
-def read_toml(path: Path, known: list[str]) -> dict[str, Any]:
+def read_toml(path: Path, known: list[str], see: str = "homespun config show") -> dict[str, Any]:
     """Dotted keys and values of a TOML file whose every key must be ``known``."""
     try:
         tables = tomllib.loads(path.read_text("utf-8"))
@@ -67,9 +67,9 @@ def read_toml(path: Path, known: list[str]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for section, values in tables.items():
         if not isinstance(values, dict):
-            raise refuse_unknown(section, known, str(path))
+            raise refuse_unknown(section, known, str(path), see)
         for name, value in values.items():
             if f"{section}.{name}" not in known:
-                raise refuse_unknown(f"{section}.{name}", known, str(path))
+                raise refuse_unknown(f"{section}.{name}", known, str(path), see)
             flat[f"{section}.{name}"] = tuple(value) if isinstance(value, list) else value
     return flat

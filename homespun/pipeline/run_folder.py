@@ -6,6 +6,7 @@ corpus/  tokenizer.json  tokens/  images/     the stages' results
 model.json         what the model is made of  environment.json
 metrics.jsonl  samples.jsonl  checkpoints/    training as it goes
 result.json  report.html                      at the end
+evaluations/                                  what was asked of the model afterwards
 """
 
 import contextlib
@@ -76,6 +77,10 @@ class RunFolder:
     @property
     def samples(self) -> Path:
         return self.path / "samples.jsonl"
+
+    @property
+    def evaluations(self) -> Path:
+        return self.path / "evaluations"
 
     @property
     def finished(self) -> bool:

@@ -28,6 +28,7 @@ VALIDATION_COLUMNS = ("step", "loss", "bits_per_byte", "tokens", "seconds", "uni
                       "unigram_accuracy", "next_sentence_accuracy")  # fmt: skip
 KNOWN_FILES = ("run.json", "config.toml", "plan.json", "environment.json", "corpus", "tokenizer.json",
                "tokens", "images", "model.json", "metrics.jsonl", "samples.jsonl", "result.json")  # fmt: skip
+FOLDERS = {"corpus", "tokens", "images", "evaluations"}
 LONGEST_LINE = 1 << 20  # characters; a longer line is no record of ours
 LONGEST_CONFIGURATION = 1 << 18
 LONGEST_JSON = 64 << 20
@@ -99,6 +100,7 @@ class RunData:
     validation: Series = field(default_factory=lambda: Series.empty(VALIDATION_COLUMNS))
     samples: list[Sample] = field(default_factory=list)
     validation_text: str = ""
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
     tokenizer: "Tokenizer | None" = None
     unreadable: list[str] = field(default_factory=list)
 
@@ -147,6 +149,9 @@ def read_run(folder: Path) -> RunData:
         validation=validation,
         samples=read_samples(folder / "samples.jsonl", unreadable),
         validation_text=read_validation_text(folder / "corpus"),
+        evaluations=[
+            record for path in sorted(folder.glob("evaluations/*.json")) if (record := read_mapping(path, unreadable))
+        ],
         tokenizer=read_tokenizer(folder / "tokenizer.json", unreadable),
         unreadable=unreadable,
     )
@@ -277,4 +282,4 @@ def read_tokenizer(path: Path, unreadable: list[str]) -> "Tokenizer | None":
 
 def where(path: Path) -> str:
     """The path as people know it inside a run folder."""
-    return f"{path.parent.name}/{path.name}" if path.parent.name in {"corpus", "tokens", "images"} else path.name
+    return f"{path.parent.name}/{path.name}" if path.parent.name in FOLDERS else path.name

@@ -14,6 +14,7 @@ import torch
 from homespun.cli.main import run
 from homespun.inference.load import load_for_inference
 from homespun.interchange.huggingface.peft.writing import write_adapter
+from tests.docs.pages import ROOT
 from tests.docs.shell import SMALL
 from tests.images.conftest import png_bytes, stripes
 from tests.interchange.adapters import random_adapter
@@ -71,6 +72,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, demo_run: Path) -
     write_texts(tmp_path / "my-texts")
     write_pairs(tmp_path / "pairs.tsv")
     write_images(tmp_path)
+    for file in (ROOT / "examples" / "tasks").iterdir():
+        shutil.copy(file, tmp_path)
     shutil.copytree(demo_run, tmp_path / "runs" / "demo")
     shutil.copytree(demo_run.with_name("adapters"), tmp_path / "adapters")
     monkeypatch.chdir(tmp_path)
