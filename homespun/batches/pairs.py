@@ -7,27 +7,16 @@ In: shards in which a document is a pair (``homespun.batches.encode_corpus``). O
     inputs            (B, T)  the end-of-text token, then the target, filled up with 0
     targets           (B, T)  the target, then the end-of-text token, filled up with ``IGNORED``
 
-Pairs in a batch are of about the same length, so that little is filled up. ``PairBatches`` (training): which pairs make
-batch number n is a pure function of the seed and n. The endless row of epochs, each a permutation of all pairs, is cut
-into pools of some batches; a pool is sorted by length, cut into batches, and its batches come in an order of their own.
-
-A pair that does not fit into the context is left out, and counted.
+Which pairs make a batch: ``homespun.batches.like_length``. A pair that does not fit into the context is left out, and
+counted.
 """
-
-from collections.abc import Iterator
-from functools import lru_cache
 
 import numpy as np
 import torch
 
 from homespun.batches.batch import IGNORED, Batch
-from homespun.batches.order import key_of, permute, places_in_epochs
 from homespun.batches.shards import TokenShards
 from homespun.common.errors import DamagedFileError, HomespunError
-
-BATCHES_IN_POOL = 64
-POOLS_KEPT = 4
-ORDERS_OF_POOLS = 1 << 63  # beyond the number of any epoch: the keys of pools are others
 
 
 class Pairs:
@@ -89,42 +78,3 @@ class Pairs:
             source=torch.from_numpy(source),
             source_documents=torch.from_numpy(documents),
         )
-
-
-class PairBatches:
-    """Random access to training batches: ``batch(n)`` for any n, in constant time."""
-
-    def __init__(self, pairs: Pairs, batch_size: int, seed: int, rank: int = 0, processes: int = 1) -> None:
-        """``batch_size`` B pairs; this process makes every so manyth of them, so that all have rows of like length."""
-        self.pairs = pairs
-        self.batch_size = batch_size
-        self.seed = seed
-        self.rank, self.processes = rank, processes
-        self.windows = len(pairs)
-        # Not more than an epoch, or the same pair would lie beside itself when the pool is sorted.
-        self.batches_in_pool = max(1, min(BATCHES_IN_POOL, len(pairs) // batch_size))
-        self.sorted_pool = lru_cache(POOLS_KEPT)(self.make_pool)
-
-    def make_pool(self, pool: int) -> np.ndarray:
-        """The pairs of a pool, sorted by length."""
-        size = self.batches_in_pool * self.batch_size
-        numbers = np.arange(pool * size, (pool + 1) * size, dtype=np.int64)
-        return self.pairs.by_length(places_in_epochs(numbers, self.windows, self.seed))
-
-    def numbers(self, number: int) -> np.ndarray:
-        """Which pairs make batch ``number`` (from 0), of all processes together."""
-        pool, place = divmod(number, self.batches_in_pool)
-        key = key_of(self.seed, ORDERS_OF_POOLS + pool)
-        first = int(permute(np.array([place]), self.batches_in_pool, key)[0]) * self.batch_size
-        return self.sorted_pool(pool)[first : first + self.batch_size]
-
-    def batch(self, number: int) -> Batch:
-        """Batch ``number`` (from 0), or this process's rows of it."""
-        return self.pairs.batch(self.numbers(number)[self.rank :: self.processes])
-
-
-def every_pair(pairs: Pairs, rows: int) -> Iterator[Batch]:
-    """All pairs once, ``rows`` at a time, the shortest first."""
-    order = pairs.by_length(np.arange(len(pairs)))
-    for begin in range(0, len(order), rows):
-        yield pairs.batch(order[begin : begin + rows])

@@ -17,9 +17,10 @@ from homespun.batches.batch import IGNORED, Batch
 from homespun.batches.framing import Framing, Marks, SingleText, TextPair
 from homespun.batches.hiding import Hiding
 from homespun.batches.images import ImageBatches, validation_images
+from homespun.batches.like_length import LikeLengthBatches, every_row
 from homespun.batches.masked import MaskedBatches, MaskedRows, masked_validation
 from homespun.batches.next_token import NextTokenBatches, validation_batches
-from homespun.batches.pairs import PairBatches, Pairs, every_pair
+from homespun.batches.pairs import Pairs
 from homespun.batches.shards import TokenShards, read_manifest
 from homespun.batches.unigram import unigram_figures
 from homespun.images.shards import ImageShards
@@ -153,12 +154,12 @@ def pairs_of(asked: Asked, split: str) -> Pairs:
 
 def pair_training(asked: Asked) -> Batches:
     """Pairs of like length together."""
-    return PairBatches(pairs_of(asked, "train"), asked.rows, asked.seed, asked.rank, asked.processes)
+    return LikeLengthBatches(pairs_of(asked, "train"), asked.rows, asked.seed, asked.rank, asked.processes)
 
 
 def pair_validation(asked: Asked) -> Iterator[Batch]:
     """Every pair."""
-    return every_pair(pairs_of(asked, "validation"), asked.rows)
+    return every_row(pairs_of(asked, "validation"), asked.rows)
 
 
 def long_pairs(asked: Asked) -> str:

@@ -1,16 +1,16 @@
 """``homespun config show``: every key, its value, where it comes from, what it means."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
 from homespun.cli.configuration import ConfigFile, ConfigurationOptions, Preset, choices_of
 from homespun.common.configuration import flatten
 from homespun.common.files import read_json
-from homespun.pipeline.configuration import Choices, Configuration, Options, load_toml
+from homespun.pipeline.configuration import Choices, Options, load_toml
 
 app = App(name="config", help="Show the configuration and where each value comes from.")
 
@@ -45,10 +45,10 @@ def choices_of_run(run: Path) -> Choices:
     return Choices(load_toml(folder.config), origins)
 
 
-def descriptions(config: Configuration) -> dict[str, str]:
+def descriptions(config: Any, prefix: str = "") -> dict[str, str]:
     """The help text of every key of ``config``."""
-    return {
-        f"{section.name}.{field.name}": field.metadata.get("help", "")
-        for section in fields(config)
-        for field in fields(getattr(config, section.name))
-    }
+    found: dict[str, str] = {}
+    for one in fields(config):
+        value, key = getattr(config, one.name), prefix + one.name
+        found |= descriptions(value, f"{key}.") if is_dataclass(value) else {key: one.metadata.get("help", "")}
+    return found

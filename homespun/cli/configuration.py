@@ -4,14 +4,16 @@ Every layer is written in the same dotted keys. Which layer a value came from is
 the plan changes only what nobody has set, and ``homespun config show`` can tell.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from cyclopts import App, ArgumentCollection, Parameter, Token
 
 from homespun.common.configuration import flatten, read_toml
 from homespun.models.presets import preset
-from homespun.pipeline.configuration import Choices, Options, configure
+from homespun.pipeline.configuration import Choices, Options, configure, known_keys
 
 COMMAND_LINE = "command line"
 # The configuration as a command's parameter: every key is an option of its own.
@@ -28,12 +30,12 @@ def layer_configuration(app: App, commands: tuple[str, ...], arguments: Argument
     options = {argument.name: argument for argument in arguments}
     keys = {option_of(key): key for key in flatten(Options())}
     given: dict[str, tuple[Any, str]] = {}
-    if tokens := options["--preset"].tokens:
+    if "--preset" in options and (tokens := options["--preset"].tokens):
         name = tokens[0].value
         given = {f"model.{setting}": (value, f"preset {name}") for setting, value in preset(name).items()}
     if tokens := options["--config"].tokens:
         file = tokens[0].value
-        given |= {key: (value, file) for key, value in read_toml(Path(file), list(keys.values())).items()}
+        given |= {key: (value, file) for key, value in read_toml(Path(file), known_keys()).items()}
     for option, key in keys.items():
         if option not in options:
             continue
@@ -50,8 +52,12 @@ def option_of(key: str) -> str:
     return "--" + key.replace("_", "-")
 
 
-def choices_of(options: Options) -> Choices:
-    """The configuration that this command line made, with the origin of each value."""
+def choices_of(options: Options, more: Mapping[str, tuple[Any, str]] = MappingProxyType({})) -> Choices:
+    """The configuration that this command line made, with the origin of each value.
+
+    ``more``: values, with their origins, that a command has from elsewhere; they are worth more than the others.
+    """
     given = flatten(options)
-    config = configure({key: given[key] for key in origins})
-    return Choices(config, dict.fromkeys(flatten(config), "default") | origins)
+    config = configure({key: given[key] for key in origins} | {key: value for key, (value, _) in more.items()})
+    told = origins | {key: origin for key, (_, origin) in more.items()}
+    return Choices(config, dict.fromkeys(flatten(config), "default") | told)

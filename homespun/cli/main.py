@@ -37,10 +37,12 @@ app.command("homespun.cli.generate:generate", name="generate", help="Continue a 
 app.command("homespun.cli.translate:translate", name="translate", help="Translate with a model of pairs of texts.")
 app.command("homespun.cli.chat:chat", name="chat", help="Type, and let the model go on; line by line.")
 app.command("homespun.cli.classify_image:classify_image", name="classify-image", help="Name what pictures show.")
+app.command("homespun.cli.classify:classify", name="classify", help="Sort texts with a model finetuned for it.")
 app.command("homespun.cli.evaluate:evaluate", name="evaluate", help="How good is a model? Figures with intervals.")
 app.command("homespun.cli.report:report", name="report", help="Write report.html of a run and sum it up.")
 app.command("homespun.cli.runs:runs", name="runs", help="Compare runs: figures, and the settings that differ.")
 app.command("homespun.cli.train:train", name="train", help="Train with a given configuration, or continue a run.")
+app.command("homespun.cli.finetune:app", name="finetune", help="A trained model goes on to a task of its own.")
 app.command("homespun.cli.estimate:estimate", name="estimate", help="Time, price and memory of a run, on paper.")
 app.command("homespun.cli.rate:rate", name="rate", help="Find a learning rate for a run's model and text.")
 app.command(

@@ -1,7 +1,6 @@
 """``homespun translate RUN "TEXT"…``: into the language that the run was trained for, one line for each text."""
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -9,8 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from homespun.cli.terminal import choose_reporter
-from homespun.common.errors import UsageError
-from homespun.common.files import explain_os_error
+from homespun.cli.texts import texts_asked
 from homespun.inference.settings import BeamConfig
 
 
@@ -30,7 +28,7 @@ def translate(
 
     homespun translate runs/german "A man is sleeping."
     """
-    lines = lines_to_translate(texts, file)
+    lines = texts_asked(texts, file, "translate")
     from homespun.inference.load import load_for_inference
     from homespun.inference.translate import Translator
     from homespun.inference.uses import TRANSLATE, check_use
@@ -47,22 +45,3 @@ def translate(
     if cut := [number for number, one in enumerate(found, 1) if not one.complete]:
         more = f" and {len(cut) - 1:,} more" if len(cut) > 1 else ""
         reporter.warn(f"text {cut[0]:,}{more}: longer than the {model.config.context} tokens of the model, cut off")
-
-
-def lines_to_translate(texts: tuple[str, ...], file: Path | None) -> list[str]:
-    """The texts on the command line, or the lines of a file or of standard input."""
-    if bool(texts) == (file is not None):
-        raise UsageError("give texts to translate, or a file of lines with --file (- is standard input)")
-    if file is None:
-        return list(texts)
-    try:
-        return lines_of(sys.stdin.read() if file == Path("-") else file.read_text("utf-8"))
-    except OSError as error:
-        raise UsageError(str(explain_os_error(error, "cannot read"))) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{file} is not UTF-8 ({error})") from error
-
-
-def lines_of(text: str) -> list[str]:
-    """Lines as every program counts them: by line feeds alone."""
-    return text.removesuffix("\n").split("\n")

@@ -1,12 +1,13 @@
 """Nested frozen dataclasses as flat dotted keys, and back: the one form that all configuration has.
 
-``model.width`` is the field ``width`` of the field ``model``. The command line, TOML files, the plan and
-the record in a run folder all speak in these keys.
+``model.width`` is the field ``width`` of the field ``model``, and so on downwards. The command line, TOML files, the
+plan and the record in a run folder all speak in these keys.
 """
 
 import dataclasses
 import difflib
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,22 +32,36 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
 def replace_values(config: C, changes: dict[str, Any]) -> C:
     """A copy of ``config`` with dotted keys changed; a section is checked as a whole after all its changes."""
     sections: dict[str, dict[str, Any]] = {}
+    replaced: dict[str, Any] = {}
     for key, value in changes.items():
-        section, _, name = key.partition(".")
-        sections.setdefault(section, {})[name] = value
-    replaced = {
-        section: dataclasses.replace(getattr(config, section), **values) for section, values in sections.items()
-    }
+        section, dot, name = key.partition(".")
+        if dot:
+            sections.setdefault(section, {})[name] = value
+        else:
+            replaced[section] = value
+    replaced |= {section: replace_values(getattr(config, section), values) for section, values in sections.items()}
     return dataclasses.replace(config, **replaced)  # pyrefly: ignore
 
 
-def nest(flat: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Dotted keys as TOML tables."""
-    tables: dict[str, dict[str, Any]] = {}
+def nest(flat: dict[str, Any]) -> dict[str, Any]:
+    """Dotted keys as TOML tables, and tables in tables."""
+    tables: dict[str, Any] = {}
     for key, value in flat.items():
-        section, _, name = key.partition(".")
-        tables.setdefault(section, {})[name] = list(value) if isinstance(value, tuple) else value
+        *sections, name = key.split(".")
+        table = tables
+        for section in sections:
+            table = table.setdefault(section, {})
+        table[name] = list(value) if isinstance(value, tuple) else value
     return tables
+
+
+def leaves(tables: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The inverse: dotted keys and their values."""
+    for name, value in tables.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def refuse_unknown(key: str, known: list[str], where: str, see: str = "homespun config show") -> UsageError:
@@ -64,12 +79,8 @@ def read_toml(path: Path, known: list[str], see: str = "homespun config show") -
         raise UsageError(str(explain_os_error(error, "cannot read the configuration"))) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not a TOML file: {error}") from error
-    flat: dict[str, Any] = {}
-    for section, values in tables.items():
-        if not isinstance(values, dict):
-            raise refuse_unknown(section, known, str(path), see)
-        for name, value in values.items():
-            if f"{section}.{name}" not in known:
-                raise refuse_unknown(f"{section}.{name}", known, str(path), see)
-            flat[f"{section}.{name}"] = tuple(value) if isinstance(value, list) else value
-    return flat
+    flat = dict(leaves(tables))
+    for key in flat:
+        if key not in known:
+            raise refuse_unknown(key, known, str(path), see)
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in flat.items()}

@@ -9,11 +9,12 @@ import torch
 from homespun.common.errors import DamagedFileError, HomespunError, UsageError
 from homespun.common.files import read_json
 from homespun.inference.uses import USES
+from homespun.models.classifier import Classifier
 from homespun.models.registry import build_model
 from homespun.models.settings import model_settings
 from homespun.models.vit import ViT
 from homespun.tokenizer.tokenizer import Tokenizer
-from homespun.training.checkpoint import load_weights, newest_checkpoint
+from homespun.training.checkpoint import TOKENIZER, load_weights, newest_checkpoint
 
 
 def load_for_inference(
@@ -21,11 +22,24 @@ def load_for_inference(
 ) -> tuple[Any, Tokenizer]:
     """The newest whole checkpoint of the run folder ``run``."""
     checkpoint, model = load_newest(run, "text", warn)
-    tokenizer = Tokenizer.load(checkpoint / "tokenizer.json")
-    known = model.config.vocabulary_size
+    return (model.to(device) if device else model).eval(), load_tokenizer(checkpoint, model.config.vocabulary_size)
+
+
+def load_for_classification(
+    run: Path, warn: Callable[[str], None], device: torch.device | None = None
+) -> tuple[Classifier, Tokenizer]:
+    """The same of a model that sorts texts."""
+    checkpoint, model = load_newest(run, "labelled texts", warn)
+    tokenizer = load_tokenizer(checkpoint, model.config.body.vocabulary_size)
+    return (model.to(device) if device else model).eval(), tokenizer
+
+
+def load_tokenizer(checkpoint: Path, known: int) -> Tokenizer:
+    """That of a checkpoint, with as many tokens as the model knows."""
+    tokenizer = Tokenizer.load(checkpoint / TOKENIZER)
     if tokenizer.vocabulary_size != known:
         raise DamagedFileError(f"{checkpoint}: the tokenizer has {tokenizer.vocabulary_size} tokens, the model {known}")
-    return (model.to(device) if device else model).eval(), tokenizer
+    return tokenizer
 
 
 def load_for_images(run: Path, warn: Callable[[str], None], device: torch.device | None = None) -> ViT:
@@ -36,6 +50,14 @@ def load_for_images(run: Path, warn: Callable[[str], None], device: torch.device
 
 def load_newest(run: Path, reads: str, warn: Callable[[str], None]) -> tuple[Path, Any]:
     """The newest whole checkpoint of a run whose model reads ``reads``, and that model."""
+    checkpoint, config = find_model(run, reads, warn)
+    model = build_model(config)
+    load_weights(checkpoint, model)
+    return checkpoint, model
+
+
+def find_model(run: Path, reads: str, warn: Callable[[str], None]) -> tuple[Path, Any]:
+    """The same, but of the model its settings only."""
     checkpoint = find_newest(run, warn)
     try:
         config = model_settings(read_json(checkpoint / "config.json"))
@@ -45,9 +67,7 @@ def load_newest(run: Path, reads: str, warn: Callable[[str], None]) -> tuple[Pat
         use = USES[config.task]
         (_, command), *_ = use.commands_for(run, use.left_open)
         raise UsageError(f"the model of {run} reads {config.reads}, not {reads}: {command}")
-    model = build_model(config)
-    load_weights(checkpoint, model)
-    return checkpoint, model
+    return checkpoint, config
 
 
 def find_newest(run: Path, warn: Callable[[str], None]) -> Path:

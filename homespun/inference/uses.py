@@ -48,12 +48,14 @@ NAME = Use(
     (("Let it name what a picture shows", "homespun classify-image {run} PICTURE.png"),),
 )
 TRANSLATE = Use("translates texts", (("Let it translate", "homespun translate {run} {text}"),))
+SORT = Use("sorts texts into classes", (("Let it sort a text", "homespun classify {run} {text}"),))
 USES: dict[str, Use] = {
     "images": NAME,
     "next_token": CONTINUE,
     "masked": FILL,
     "masked_pairs": FILL,
     "translation": TRANSLATE,
+    "text_classes": SORT,
 }
 
 

@@ -7,11 +7,14 @@ reads one that another program wrote (``homespun.interchange.huggingface.peft``)
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
+from torch import nn
 
 from homespun.common.errors import HomespunError
 from homespun.common.progress import Advance, ignore
+from homespun.layers.lora import LoRALinear
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,21 @@ class Adapter:
     def parameters(self) -> int:
         """How many numbers it has."""
         return sum(one.up.numel() + one.down.numel() for one in self.differences)
+
+
+def adapter_of(model: nn.Module) -> Adapter:
+    """What the layers of a model with low-rank differences have learned (``homespun.layers.lora``).
+
+    Tensors have the names that they have in ``model``: of a classifier, give its body.
+    """
+    found = []
+    for name, layer in model.named_modules():
+        if isinstance(layer, LoRALinear):
+            ups, downs = layer.up.detach().split(layer.parts), layer.down.detach().split(layer.rank)
+            first_rows = accumulate(layer.parts, initial=0)
+            for first_row, up, down in zip(first_rows, ups, downs, strict=False):
+                found.append(Difference(f"{name}.weight", first_row, up, down, layer.scale))
+    return Adapter(tuple(found))
 
 
 def check_fit(difference: Difference, shapes: Mapping[str, tuple[int, ...]]) -> None:

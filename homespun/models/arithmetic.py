@@ -49,8 +49,17 @@ def value_width(config: GPTConfig) -> int:
     return config.count_of_key_value_heads * config.width_of_head
 
 
+def trained_parameters(config: ModelConfig) -> int:
+    """Those that training moves: all, but where a pretrained model is finetuned in part."""
+    if not isinstance(config, GPTConfig):
+        from homespun.models.counting import count
+
+        return count(config).trained
+    return parameter_count(config)
+
+
 def parameter_count(config: ModelConfig) -> int:
-    """All trainable parameters."""
+    """All parameters."""
     if not isinstance(config, GPTConfig):
         from homespun.models.counting import count
 

@@ -24,7 +24,12 @@ SEGMENTS = 2  # the first text and the second
 
 
 class BERT(nn.Module):
-    """Embed tokens, positions and segments; pass them through post-norm blocks; read logits off."""
+    """Embed tokens, positions and segments; pass them through post-norm blocks; read logits off.
+
+    ``read_out``: the parts behind the activations, which nobody needs who only reads texts.
+    """
+
+    read_out = ("transform", "transform_norm", "head", "next_sentence")
 
     def __init__(self, config: BERTConfig) -> None:
         super().__init__()

@@ -15,12 +15,15 @@ from homespun.models.settings import ModelConfig
 
 @dataclass(frozen=True)
 class Count:
-    """``parameters`` in all; ``matrices``: of those that a token is multiplied by, embeddings and head left out.
+    """``parameters`` in all, of which so many are ``trained``.
+
+    ``matrices``: of those that a token is multiplied by, embeddings and head left out.
 
     ``largest_stack``: numbers in all matrices of the shape that has most, and that shape.
     """
 
     parameters: int
+    trained: int
     matrices: int
     largest_stack: int
     stacked_shape: tuple[int, int]
@@ -38,5 +41,8 @@ def count(config: ModelConfig) -> Count:
             shapes.update((min(rows, columns), max(rows, columns)) for rows in parts)
     stacks = {shape: number * shape[0] * shape[1] for shape, number in shapes.items()} or {(1, 1): 0}
     largest = max(stacks, key=lambda shape: stacks[shape])
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Count(parameters, sum(stacks.values()), stacks[largest], largest)
+    parameters = list(model.parameters())
+    trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    return Count(
+        sum(parameter.numel() for parameter in parameters), trained, sum(stacks.values()), stacks[largest], largest
+    )

@@ -30,9 +30,13 @@ class Cache(Protocol):
 
 
 class LanguageModel(nn.Module, Generic[C]):
-    """Token ids to activations to logits. A subclass ends its ``__init__`` with the head."""
+    """Token ids to activations to logits. A subclass ends its ``__init__`` with the head.
+
+    ``read_out``: the parts behind the activations, which nobody needs who only reads texts.
+    """
 
     head: nn.Linear
+    read_out = ("head",)
 
     def __init__(self, config: C, logit_softcap: float = 0.0) -> None:
         super().__init__()

@@ -7,12 +7,19 @@ from torch import nn
 
 from homespun.common.errors import UsageError
 from homespun.models.bert import BERT
+from homespun.models.classifier import Classifier
 from homespun.models.encoder_decoder import EncoderDecoder
 from homespun.models.gpt import GPT
 from homespun.models.lstm import LSTM
 from homespun.models.rwkv import RWKV
-from homespun.models.settings import ModelConfig
+from homespun.models.settings import ClassifierConfig, ModelConfig
 from homespun.models.vit import ViT
+
+
+def build_classifier(config: ClassifierConfig) -> Classifier:
+    """A body with fresh weights, and a head."""
+    return Classifier(config, build_model(config.body))
+
 
 MODELS: dict[str, Callable[[Any], nn.Module]] = {
     "gpt": GPT,
@@ -21,6 +28,7 @@ MODELS: dict[str, Callable[[Any], nn.Module]] = {
     "rwkv": RWKV,
     "vit": ViT,
     "encoder_decoder": EncoderDecoder,
+    "classifier": build_classifier,
 }
 
 

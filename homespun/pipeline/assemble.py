@@ -61,7 +61,8 @@ class Lesson:
     ``validation_bytes`` the size of its text, if it is one. ``documents`` and ``tokenizer_file``: what a checkpoint
     says of the model and how it was made. ``write(model, prompt)`` shows what the model can do, for each of the
     ``prompts``. ``unit``: what targets are called. ``baseline``: figures to compare those of the validation with.
-    ``left_out``: a line about data that is not used, if there is any.
+    ``left_out``: a line about data that is not used, if there is any. ``examine(model)``: what else is worth knowing of
+    the trained model, for ``result.json``.
     """
 
     model: nn.Module
@@ -76,6 +77,7 @@ class Lesson:
     unit: str = "tokens"
     baseline: dict[str, float] = field(default_factory=dict)
     left_out: str = ""
+    examine: Callable[[nn.Module], dict[str, Any]] = lambda _: {}
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from homespun.inference.uses import USES
 from homespun.pipeline.configuration import Choices, configure, load_toml
 from homespun.pipeline.planning import plan_lines
 from homespun.pipeline.prepare_images import FROM_IMAGES
+from homespun.pipeline.prepare_labelled import FROM_LABELLED
 from homespun.pipeline.prepare_text import FROM_TEXT
 from homespun.pipeline.run_folder import IMPORTED, RunFolder, create_run, locked
 from homespun.pipeline.settled import Clock, Preparation, Ready
@@ -37,7 +38,8 @@ from homespun.training.pace import FixedPace, Pace, TimedPace
 from homespun.training.parallel import check_batch, check_blocks
 from homespun.training.world import World, join_world, processes_here, rank_asked, started_again
 
-PREPARATIONS: dict[str, Preparation] = {"text": FROM_TEXT, "images": FROM_IMAGES}  # by what a model reads
+# By what a model reads.
+PREPARATIONS: dict[str, Preparation] = {"text": FROM_TEXT, "images": FROM_IMAGES, "labelled texts": FROM_LABELLED}
 
 
 def begin(

@@ -9,18 +9,20 @@ from homespun.common.files import write_atomic
 from homespun.corpus.settings import CorpusConfig
 from homespun.images.settings import ImagesConfig
 from homespun.inference.settings import SamplingConfig
-from homespun.models.settings import GPTConfig, ModelConfig, all_settings, model_settings
+from homespun.labelled.settings import LabelledConfig
+from homespun.models.settings import MODELS_WITHIN, GPTConfig, ModelConfig, all_settings, model_settings
 from homespun.tokenizer.settings import TokenizerConfig
 from homespun.training.settings import TrainingConfig
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """``[corpus] [tokenizer] [images] [model] [training] [sampling]``; a model reads text or images."""
+    """``[corpus] [tokenizer] [images] [labelled] [model] [training] [sampling]``; by what a model reads."""
 
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     images: ImagesConfig = field(default_factory=ImagesConfig)
+    labelled: LabelledConfig = field(default_factory=LabelledConfig)
     model: ModelConfig = field(default_factory=GPTConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
@@ -36,6 +38,7 @@ class Options:
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     images: ImagesConfig = field(default_factory=ImagesConfig)
+    labelled: LabelledConfig = field(default_factory=LabelledConfig)
     model: ModelOptions = field(default_factory=ModelOptions)  # type: ignore[valid-type]
     training: TrainingConfig = field(default_factory=TrainingConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
@@ -71,6 +74,13 @@ def write_toml(path: Path, config: Configuration) -> None:
     write_atomic(path, tomli_w.dumps(nest(flatten(config))))
 
 
+def known_keys() -> list[str]:
+    """Every key that a file may have: those of the command line, and those of a model within a model."""
+    own = list(flatten(Options()))
+    models = [key.removeprefix("model.") for key in own if key.startswith("model.")]
+    return [*own, *(f"model.{part}.{key}" for part in MODELS_WITHIN for key in models)]
+
+
 def load_toml(path: Path) -> Configuration:
     """The configuration in a file; keys that are left out have their defaults."""
-    return configure(read_toml(path, list(flatten(Options()))))
+    return configure(read_toml(path, known_keys()))

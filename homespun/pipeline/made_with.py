@@ -12,8 +12,10 @@ from homespun.common.configuration import flatten
 from homespun.common.errors import UsageError
 from homespun.common.files import read_json
 from homespun.images.shards import read_manifest as read_image_manifest
+from homespun.labelled.storage import read_manifest as read_labelled_manifest
 from homespun.pipeline.configuration import Configuration
 from homespun.pipeline.run_folder import RunFolder
+from homespun.tokenizer.tokenizer import Tokenizer
 
 MOST_DIFFERENCES_SHOWN = 5
 
@@ -27,6 +29,13 @@ def made_with(run: RunFolder, config: Configuration) -> dict[str, Any]:
 def made_with_images(run: RunFolder, config: Configuration) -> dict[str, Any]:
     """The same of a run that learns from images: their keys too, and no tokenizer."""
     return record(config, ("images.", "model.", "training."), read_image_manifest(run.images), {})
+
+
+def made_with_labelled(run: RunFolder, config: Configuration) -> dict[str, Any]:
+    """The same of a run that sorts texts; its base belongs to its data."""
+    tokenizer = {"identity": Tokenizer.load(run.tokenizer).identity()}
+    made = record(config, ("labelled.", "model.", "training."), read_labelled_manifest(run.labelled), tokenizer)
+    return made | {"data": made["data"] | {"base": read_json(run.base / "manifest.json")["sha256"]}}
 
 
 def record(

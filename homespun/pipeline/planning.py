@@ -20,7 +20,7 @@ from homespun.common.errors import HomespunError, UsageError
 from homespun.corpus.prepare import CorpusManifest
 from homespun.corpus.sources import SourceSize
 from homespun.models.arithmetic import parameter_count
-from homespun.models.settings import GPTConfig, ModelConfig, TextModelConfig
+from homespun.models.settings import ClassifierConfig, GPTConfig, ModelConfig, TextModelConfig
 from homespun.pipeline.configuration import Choices
 from homespun.pipeline.environment import free_memory_bytes, peak_memory_bytes
 from homespun.tokenizer.tokenizer import Tokenizer
@@ -75,6 +75,18 @@ EXECUTION_REASONS = {
 IMAGE_REASONS = dict.fromkeys(
     ("model.image_size", "model.channels", "model.classes", "model.labels"), "what the images are"
 )
+LABELLED_REASONS = {
+    "model.labels": "what the table has",
+    "model.class_weights": "rare classes weigh as much as frequent ones",
+    "model.length": "the longest text, as far as the base reads",
+    "training.steps": "labelled.epochs times the texts to train on",
+    "training.warmup_steps": "a tenth of the steps",
+    "training.evaluate_every": "after each reading of the texts",
+    "training.sample_every": "only at the end",
+    "training.optimizer": "a finetuning's moves are small",
+    "training.learning_rate": "by what of the base is trained, and its width",
+    "training.batch_size": "a few texts: many small steps",
+}
 PROCESS_OF_RUN = PROCESS + 90_000_000  # with the tokenizer's machine code, texts and mapped tokens
 SHARE_OF_FREE_MEMORY = 0.85  # estimates of memory are right to 15 % (benchmarks/memory.py)
 
@@ -93,6 +105,14 @@ class ImageFacts:
     """How many images are held back."""
 
     validation_targets: float
+
+
+@dataclass(frozen=True)
+class LabelledFacts:
+    """How many texts are held back, and how many tokens a text has in the mean."""
+
+    validation_targets: float
+    mean_length: int
 
 
 @dataclass(frozen=True)
@@ -210,6 +230,14 @@ def make_image_plan(choices: Choices, dial: Dial | None, facts: ImageFacts, devi
     else:
         plan = plan_of_given_shape(choices, fixed, dial, facts, device, spent)
     plan = replace(plan, unit="images", reasons=plan.reasons | IMAGE_REASONS)
+    return whole_plan(plan, choices, fixed, values)
+
+
+def make_labelled_plan(choices: Choices, facts: LabelledFacts, device: torch.device) -> Plan:
+    """The same for a finetuning on labelled texts: its steps follow from the number of texts, nothing from a dial."""
+    values, fixed = chosen_before(choices), fixed_keys(choices)
+    plan = configured_plan(choices, fixed, facts, device)
+    plan = replace(plan, unit="texts", reasons=plan.reasons | LABELLED_REASONS)
     return whole_plan(plan, choices, fixed, values)
 
 
@@ -448,6 +476,8 @@ def of_usual_length(model: ModelConfig, facts: Facts) -> ModelConfig:
     """For measuring and counting steps: batches of pairs are as long as the pairs, running text fills the context."""
     if isinstance(model, TextModelConfig) and isinstance(facts, TextFacts) and facts.mean_side:
         return replace(model, context=facts.mean_side)
+    if isinstance(model, ClassifierConfig) and isinstance(facts, LabelledFacts):
+        return replace(model, length=facts.mean_length)
     return model
 
 

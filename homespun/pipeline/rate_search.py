@@ -30,6 +30,7 @@ def search_rate(folder: Path, lowest: float, highest: float, steps: int, reporte
     torch.set_num_threads(execution.threads)
     lesson = LESSONS[config.model.reads](run, config, World())
     search = trial_steps(config.model, training.batch_size, execution, device, training)
+    search.model.load_state_dict(lesson.model.state_dict())  # a finetuning does not begin with chance weights
     search.batch, search.config = lesson.batches.batch, replace(training, outlier_factor=0.0)
     with reporter.stage("trying rates", steps, "steps") as stage:
         return try_rates(search, lowest, highest, steps, stage.advance)

@@ -3,6 +3,7 @@
 run.json           what was asked for, format version, state, time spent
 config.toml        the full configuration     plan.json    what was planned and why
 corpus/  tokenizer.json  tokens/  images/     the stages' results
+labelled/  base/   of a finetuning: the texts with their labels, and the weights that it begins with
 model.json         what the model is made of  environment.json
 metrics.jsonl  samples.jsonl  checkpoints/    training as it goes
 result.json  report.html                      at the end
@@ -50,9 +51,17 @@ class RunFolder:
     def images(self) -> Path:
         return self.path / "images"
 
+    @property
+    def labelled(self) -> Path:
+        return self.path / "labelled"
+
+    @property
+    def base(self) -> Path:
+        return self.path / "base"
+
     def shards(self, reads: str) -> Path:
         """What the model learns from, by what it ``reads``."""
-        return {"text": self.tokens, "images": self.images}[reads]
+        return {"text": self.tokens, "images": self.images, "labelled texts": self.labelled}[reads]
 
     @property
     def checkpoints(self) -> Path:

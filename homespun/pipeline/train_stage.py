@@ -19,13 +19,19 @@ from homespun.common.errors import DamagedFileError, HomespunError
 from homespun.common.files import write_json
 from homespun.common.progress import Reporter
 from homespun.inference.writers import WRITERS
-from homespun.models.arithmetic import matrix_parameters, parameter_count, training_flops_per_token
+from homespun.models.arithmetic import (
+    matrix_parameters,
+    parameter_count,
+    trained_parameters,
+    training_flops_per_token,
+)
 from homespun.models.registry import build_model
 from homespun.models.settings import TextModelConfig
 from homespun.pipeline.assemble import Lesson, assemble, prepare_process
 from homespun.pipeline.configuration import Configuration, write_toml
 from homespun.pipeline.environment import peak_memory_bytes
 from homespun.pipeline.image_lesson import image_lesson
+from homespun.pipeline.labelled_lesson import labelled_lesson
 from homespun.pipeline.made_with import made_with
 from homespun.pipeline.recorder import Recorder
 from homespun.pipeline.run_folder import RunFolder
@@ -52,10 +58,13 @@ def train_run(run: RunFolder, config: Configuration, pace: Pace, reporter: Repor
         write_model_record(run, config, lesson.model)
         training_run, recorder = assemble(run, config, lesson, place, pace, reporter, stack)
         finished = train(training_run)
+        examined: dict[str, Any] = {}
         if finished:
             recorder.sampled(training_run.state)
+            if (model := recorder.model()) is not None:  # every process helps to bring it together, the first has it
+                examined = lesson.examine(model)
     if finished and isinstance(recorder, Recorder):
-        conclude(run, config, recorder.validation, lesson, training_run.state)
+        conclude(run, config, recorder.validation, lesson, training_run.state, examined)
     return finished
 
 
@@ -84,7 +93,11 @@ def pretraining(run: RunFolder, config: Configuration, world: World) -> Lesson:
     )
 
 
-LESSONS: dict[str, Callable[[RunFolder, Configuration, World], Lesson]] = {"text": pretraining, "images": image_lesson}
+LESSONS: dict[str, Callable[[RunFolder, Configuration, World], Lesson]] = {
+    "text": pretraining,
+    "images": image_lesson,
+    "labelled texts": labelled_lesson,
+}
 
 
 def check_shards(run: RunFolder) -> None:
@@ -105,6 +118,7 @@ def write_model_record(run: RunFolder, config: Configuration, model: torch.nn.Mo
         run.path / "model.json",
         {
             "parameters": parameter_count(config.model),
+            "parameters_trained": trained_parameters(config.model),
             "parameters_without_embeddings": matrix_parameters(config.model),
             "flops_per_token_training": training_flops_per_token(config.model),
             "architecture": flatten(config.model),
@@ -120,9 +134,14 @@ def write_model_record(run: RunFolder, config: Configuration, model: torch.nn.Mo
 
 
 def conclude(
-    run: RunFolder, config: Configuration, final: ExactLoss | None, lesson: Lesson, state: TrainingState
+    run: RunFolder,
+    config: Configuration,
+    final: ExactLoss | None,
+    lesson: Lesson,
+    state: TrainingState,
+    examined: dict[str, Any],
 ) -> None:
-    """The result, and the configuration that makes the same weights again."""
+    """The result, with what else was found of the model, and the configuration that makes the same weights again."""
     assert final is not None
     write_toml(run.config, final_configuration(config, state))
     result: dict[str, Any] = {
@@ -139,6 +158,7 @@ def conclude(
         "tokens_per_second": state.tokens / state.seconds,
         "peak_memory_bytes": peak_memory_bytes(),
         "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
+        **examined,
     }
     write_json(run.result, result)
 

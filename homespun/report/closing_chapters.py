@@ -66,8 +66,10 @@ def commands(run: RunData) -> list[tuple[str, str]]:
         found = [("This is how it was imported", original)] if original else []
         return [*found, *uses, ("Train a model of this shape from the beginning", anew)]
     sources = " ".join(shlex.quote(str(source)) for source in sequence(run.run, "sources")) or "SOURCES"
-    rebuild = f"homespun build {sources} --config {folder}/config.toml --out {again}"
-    data = "images" if run.of_images else "text"
+    command, data = "build", "images" if run.of_images else "text"
+    if run.labelled:
+        command, data = "finetune classify", "base and texts"
+    rebuild = f"homespun {command} {sources} --config {folder}/config.toml --out {again}"
     found = [(f"Make the same model again, from the same {data}", rebuild)]
     if original:
         found.append(("This is how it was started", original))

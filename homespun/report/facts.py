@@ -3,11 +3,12 @@
 Where a run is finished its ``result.json`` is the authority; before that the newest line of ``metrics.jsonl`` is.
 Bits per byte and nats per token measure the same thing in two units:
 bits per byte = (nats per token / ln 2) x (tokens / bytes), with tokens and bytes of the text that was scored. What
-is a token elsewhere is an image where a model learns from images.
+is a token elsewhere is an image where a model learns from images, and a text where it sorts texts.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from homespun.report.lookup import as_number, find, first_number, mapping, number, sequence, text
 from homespun.report.read_run import RunData
@@ -94,7 +95,7 @@ def work_out(run: RunData) -> Facts:
     result, training, validation = run.result, run.training, run.validation
     loss = either(number(result, "validation_loss"), validation.last("loss"))
     bits = either(number(result, "bits_per_byte"), validation.last("bits_per_byte"))
-    data, counted = (run.images, "images") if run.of_images else (run.tokens, "tokens")
+    data, counted = counted_data(run)
     train, held_out = mapping(data, "splits", "train"), mapping(data, "splits", "validation")
     bytes_per_token_validation = ratio(number(held_out, "bytes"), number(held_out, counted))
     tokens_per_byte = ratio(1.0, bytes_per_token_validation)
@@ -144,8 +145,11 @@ def work_out(run: RunData) -> Facts:
         ),
         best_validation_loss=best,
         best_validation_tokens=best_tokens,
-        accuracy=either(number(result, "validation_accuracy"), validation.last("accuracy")),
+        accuracy=either(
+            accuracy_on_test(run, "model"), number(result, "validation_accuracy"), validation.last("accuracy")
+        ),
         most_frequent=either(
+            accuracy_on_test(run, "most frequent class"),
             ratio(max(map(as_counted, sequence(held_out, "of_class")), default=None), number(held_out, counted)),
             validation.last("unigram_accuracy"),
         ),
@@ -155,6 +159,18 @@ def work_out(run: RunData) -> Facts:
         unit=counted.removesuffix("s"),
         target=text(run.model, "target") or counted.removesuffix("s"),
     )
+
+
+def counted_data(run: RunData) -> tuple[dict[str, Any], str]:
+    """The manifest of what the model learns from, and what is counted in it."""
+    if run.of_images:
+        return run.images, "images"
+    return (run.labelled, "texts") if run.labelled else (run.tokens, "tokens")
+
+
+def accuracy_on_test(run: RunData, way: str) -> float | None:
+    """On a test that nobody has looked at, where there is one."""
+    return number(run.result, "test", "ways", way, "figures", "accuracy", "value")
 
 
 def as_counted(value: object) -> float:

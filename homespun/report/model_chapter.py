@@ -14,6 +14,7 @@ from homespun.report.wording import EN_DASH, TIMES, count, percent, plain, signi
 LAYER = re.compile(r"\.(\d{1,6})\.")
 BYTES_OF_A_PARAMETER = 4
 MOST_ROWS = 200
+LEARNED = {"image": "from an image", "text": "from a text"}
 
 
 def model_chapter(run: RunData, facts: Facts) -> str:
@@ -29,7 +30,7 @@ def model_chapter(run: RunData, facts: Facts) -> str:
             card("parameters", count(facts.parameters), "" if bare is None else f"{count(bare)} without embeddings"),
             card("as fp32", size(facts.parameters * BYTES_OF_A_PARAMETER if facts.parameters else None), "on disk"),
             card(
-                f"to learn {'a token' if facts.unit == 'token' else 'from an image'}",
+                f"to learn {LEARNED.get(facts.unit, 'a token')}",
                 count(facts.flops_per_token),
                 "floating-point operations",
             ),
@@ -37,7 +38,7 @@ def model_chapter(run: RunData, facts: Facts) -> str:
             card(f"{facts.unit}s seen", significant(facts.tokens_per_parameter), "per parameter"),
         ]
     )
-    if facts.tokens_per_parameter is not None and not run.of_images:
+    if facts.tokens_per_parameter is not None and facts.unit == "token":
         inside += paragraph(
             "About 20 tokens per parameter make the best of a given amount of computing (Hoffmann et al. 2022, "
             "“Chinchilla”); with fewer, more time or more text would still teach this model much.",

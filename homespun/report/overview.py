@@ -9,6 +9,7 @@ from homespun.report.wording import MINUS, UNKNOWN, count, decimal, duration, pe
 STAGES = {
     "corpus": "reading its texts",
     "images": "reading its images",
+    "labelled": "reading its texts and labels",
     "tokenizer": "learning its tokens",
     "tokens": "turning text into tokens",
     "training": "training",
@@ -18,6 +19,7 @@ BITS_OF_A_BYTE = 8.0
 # By target: what a model does that is right or wrong about each, and who has an easier way.
 ANSWERS = {
     "image": ("names {} of the images rightly that it has never seen", "Who always names the most frequent class"),
+    "text": ("sorts {} of the texts rightly that it has never seen", "Who always says the most frequent class"),
     "masked token": (
         "tells {} of the masked tokens rightly, in text that it has never seen", "Who always says the commonest one"
     ),
@@ -92,7 +94,7 @@ def epochs_in_words(facts: Facts) -> str:
     """How often what there is to train on was read."""
     if facts.epochs is None:
         return "in training"
-    what = "text" if facts.unit == "token" else "images"
+    what = "text" if facts.unit == "token" else f"{facts.unit}s"
     if facts.epochs < 1:
         return f"{percent(facts.epochs)} of the training {what}"
     return f"the training {what} {significant(facts.epochs, 2)} times"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from homespun.report.classes_chapters import examination_chapter, labelled_chapter
 from homespun.report.closing_chapters import (
     commands_chapter,
     configuration_chapter,
@@ -39,17 +40,30 @@ CHAPTERS: tuple[tuple[str, str, Chapter], ...] = (
 )
 
 
-# Of a run that learns from images: a chapter on them takes the place of those on text, tokens, evaluation and words.
+# Of a run that learns from other things than running text: chapters on them take the place of those on text, tokens,
+# evaluation and words.
 IMAGE_CHAPTERS = tuple(
     ("data", "Images", images_chapter) if chapter[0] == "data" else chapter
     for chapter in CHAPTERS
     if chapter[0] not in ("tokens", "evaluation", "words")
 )
+LABELLED_CHAPTERS = (
+    IMAGE_CHAPTERS[0],
+    ("test", "Test", examination_chapter),
+    *(("data", "Texts", labelled_chapter) if chapter[0] == "data" else chapter for chapter in IMAGE_CHAPTERS[1:]),
+)
+
+
+def chapters_of(run: RunData) -> tuple[tuple[str, str, Chapter], ...]:
+    """By what the model learns from."""
+    if run.of_images:
+        return IMAGE_CHAPTERS
+    return LABELLED_CHAPTERS if run.labelled else CHAPTERS
 
 
 def whole_page(run: RunData) -> str:
     """The report of one run."""
-    facts, chapters = work_out(run), IMAGE_CHAPTERS if run.of_images else CHAPTERS
+    facts, chapters = work_out(run), chapters_of(run)
     return document(
         [(identity, name, write(run, facts)) for identity, name, write in chapters],
         title=run.name,

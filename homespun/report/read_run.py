@@ -27,8 +27,9 @@ TRAINING_COLUMNS = ("step", "loss", "learning_rate", "gradient_norm", "tokens", 
 VALIDATION_COLUMNS = ("step", "loss", "bits_per_byte", "tokens", "seconds", "unigram_loss", "accuracy",
                       "unigram_accuracy", "next_sentence_accuracy")  # fmt: skip
 KNOWN_FILES = ("run.json", "config.toml", "plan.json", "environment.json", "corpus", "tokenizer.json",
-               "tokens", "images", "model.json", "metrics.jsonl", "samples.jsonl", "result.json")  # fmt: skip
-FOLDERS = {"corpus", "tokens", "images", "evaluations"}
+               "tokens", "images", "labelled", "model.json", "metrics.jsonl", "samples.jsonl",
+               "result.json")  # fmt: skip
+FOLDERS = {"corpus", "tokens", "images", "labelled", "evaluations"}
 LONGEST_LINE = 1 << 20  # characters; a longer line is no record of ours
 LONGEST_CONFIGURATION = 1 << 18
 LONGEST_JSON = 64 << 20
@@ -94,6 +95,7 @@ class RunData:
     corpus: dict[str, Any] = field(default_factory=dict)
     tokens: dict[str, Any] = field(default_factory=dict)
     images: dict[str, Any] = field(default_factory=dict)
+    labelled: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
     training: Series = field(default_factory=lambda: Series.empty(TRAINING_COLUMNS))
@@ -143,6 +145,7 @@ def read_run(folder: Path) -> RunData:
         corpus=read_mapping(folder / "corpus" / "manifest.json", unreadable),
         tokens=read_mapping(folder / "tokens" / "manifest.json", unreadable),
         images=read_mapping(folder / "images" / "manifest.json", unreadable),
+        labelled=read_mapping(folder / "labelled" / "manifest.json", unreadable),
         model=read_mapping(folder / "model.json", unreadable),
         result=read_mapping(folder / "result.json", unreadable),
         training=training,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from homespun.common.configuration import leaves
 from homespun.common.errors import UsageError
 from homespun.report.facts import Facts, product, ratio, work_out
 from homespun.report.lookup import number
@@ -110,6 +111,7 @@ def read_for_comparison(folder: Path) -> RunData:
         configuration=read_text(folder / "config.toml", unreadable),
         tokens=read_mapping(folder / "tokens" / "manifest.json", unreadable),
         images=read_mapping(folder / "images" / "manifest.json", unreadable),
+        labelled=read_mapping(folder / "labelled" / "manifest.json", unreadable),
         model=read_mapping(folder / "model.json", unreadable),
         result=read_mapping(folder / "result.json", unreadable),
         training=training,
@@ -133,15 +135,10 @@ def why_left_out(run: RunData) -> str:
 def read_configuration(run: RunData) -> dict[str, Any]:
     """``config.toml`` in dotted keys; empty when it is damaged."""
     try:
-        tables = tomllib.loads(run.configuration)
+        values = dict(leaves(tomllib.loads(run.configuration)))
     except (tomllib.TOMLDecodeError, RecursionError):
         return {}
-    return {
-        f"{section}.{key}": value
-        for section, values in tables.items()
-        if isinstance(values, dict)
-        for key, value in values.items()
-    }
+    return {key: value for key, value in values.items() if "." in key}
 
 
 def differing_keys(runs: Sequence[ComparedRun]) -> list[str]:

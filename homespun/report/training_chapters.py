@@ -42,8 +42,8 @@ def curves_chapter(run: RunData, facts: Facts) -> str:
     )
     inside += paragraph(verdict(facts), "remark")
     small = [
-        small_chart(run, "learning_rate", "learning rate", "rate"),
-        small_chart(run, "gradient_norm", "gradient norm", "gradient"),
+        small_chart(run, facts.unit, "learning_rate", "learning rate", "rate"),
+        small_chart(run, facts.unit, "gradient_norm", "gradient norm", "gradient"),
     ]
     if any(small):
         inside += f'<div class="multiples">{"".join(f"<figure>{one}</figure>" for one in small if one)}</div>'
@@ -67,9 +67,9 @@ def scaled(values: Sequence[float], factor: float) -> list[float]:
     return [value * factor for value in values]
 
 
-def positions(run: RunData) -> tuple[Sequence[float], Sequence[float], str]:
+def positions(run: RunData, unit: str) -> tuple[Sequence[float], Sequence[float], str]:
     """What the curves are drawn against: tokens where both series know them, otherwise steps."""
-    for name, label in (("tokens", "images seen" if run.of_images else "tokens seen"), ("step", "steps")):
+    for name, label in (("tokens", f"{unit}s seen"), ("step", "steps")):
         columns = (run.training[name], run.validation[name])
         if all(not len(column) or any(not math.isnan(value) for value in column) for column in columns):
             return columns[0], columns[1], label
@@ -78,7 +78,7 @@ def positions(run: RunData) -> tuple[Sequence[float], Sequence[float], str]:
 
 def loss_view(run: RunData, facts: Facts, factor: float, unit: str, identity: str, logarithmic: bool) -> str:
     """Losses times ``factor``, for wide and for narrow pages."""
-    training_x, validation_x, label = positions(run)
+    training_x, validation_x, label = positions(run, facts.unit)
     raw = scaled(run.training["loss"], factor)
     lines = [
         Line("logged", training_x, raw, "raw", sets_range=False),
@@ -148,9 +148,9 @@ def verdict(facts: Facts) -> str:
     )
 
 
-def small_chart(run: RunData, name: str, title: str, identity: str) -> str:
+def small_chart(run: RunData, unit: str, name: str, title: str, identity: str) -> str:
     """One quantity of training against tokens."""
-    training_x, _, label = positions(run)
+    training_x, _, label = positions(run, unit)
     values = run.training[name]
     spiky = name != "learning_rate"
     lines = [Line("logged", training_x, values, "raw" if spiky else "training", sets_range=not spiky)]

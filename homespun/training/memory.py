@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, replace
 
 from homespun.common.errors import HomespunError
-from homespun.models.arithmetic import matrix_parameters, parameter_count
+from homespun.models.arithmetic import matrix_parameters, parameter_count, trained_parameters
 from homespun.models.settings import ModelConfig
 from homespun.training.footprint import FULL, HALF, footprint_of, number_bytes
 from homespun.training.settings import TrainingConfig
@@ -85,7 +85,7 @@ def training_memory(
     passes = copies + activations + loss + holes
     return Memory(
         weights=weights,
-        gradients=FULL * parameters / shares,
+        gradients=FULL * trained_parameters(model) / shares,
         moments=moments,
         copies=copies,
         gathered=gathered,
@@ -99,10 +99,10 @@ def training_memory(
 
 
 def kept_bytes(model: ModelConfig, training: TrainingConfig) -> tuple[float, float]:
-    """Of all weights, with their average where there is one, and of all moments."""
-    parameters = parameter_count(model)
-    second_moments = parameters - (matrix_parameters(model) if training.optimizer == "muon" else 0)
-    return FULL * parameters * (2 if training.average_decay else 1), FULL * (parameters + second_moments)
+    """Of all weights, with their average where there is one, and of the moments of those that are trained."""
+    parameters, trained = parameter_count(model), trained_parameters(model)
+    second_moments = max(0, trained - (matrix_parameters(model) if training.optimizer == "muon" else 0))
+    return FULL * parameters * (2 if training.average_decay else 1), FULL * (trained + second_moments)
 
 
 def activation_bytes(model: ModelConfig, training: TrainingConfig) -> float:

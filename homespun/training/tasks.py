@@ -3,6 +3,7 @@
 from homespun.training.image_classes import ImageClasses
 from homespun.training.losses import NextToken, Task, Translation
 from homespun.training.masked import Masked, MaskedPairs
+from homespun.training.text_classes import TextClasses
 
 TASKS: dict[str, Task] = {
     "images": ImageClasses(),
@@ -10,4 +11,5 @@ TASKS: dict[str, Task] = {
     "masked": Masked(),
     "masked_pairs": MaskedPairs(),
     "translation": Translation(),
+    "text_classes": TextClasses(),
 }

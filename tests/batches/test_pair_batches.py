@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from homespun.batches.batch import IGNORED, Batch
 from homespun.batches.encode_corpus import encode_corpus
-from homespun.batches.pairs import PairBatches, Pairs, every_pair
+from homespun.batches.like_length import LikeLengthBatches, every_row
+from homespun.batches.pairs import Pairs
 from homespun.batches.shards import ShardWriter, TokenShards, dtype_for
 from homespun.batches.sources import SOURCES, Asked
 from homespun.common.errors import DamagedFileError, HomespunError
@@ -86,7 +87,7 @@ def test_every_pair_once_per_epoch(
     count: int, batch_size: int, seed: int, tokens_per_shard: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     pairs = chance_pairs(count, seed)
-    batches = PairBatches(
+    batches = LikeLengthBatches(
         pairs_of(tmp_path_factory.mktemp("pairs"), pairs, tokens_per_shard=tokens_per_shard), batch_size, seed
     )
     assert batches.windows == count
@@ -101,9 +102,9 @@ def test_batches_are_a_function_of_seed_and_number_and_epochs_differ(tmp_path: P
     pairs = pairs_of(tmp_path, chance_pairs(300, 3))
 
     def batch(seed: int, number: int) -> list[Pair]:
-        return unpack(PairBatches(pairs, 8, seed).batch(number))
+        return unpack(LikeLengthBatches(pairs, 8, seed).batch(number))
 
-    walked = PairBatches(pairs, 8, 5)
+    walked = LikeLengthBatches(pairs, 8, 5)
     for number in (0, 40, 3, 77, 3, 100_000_007):
         assert unpack(walked.batch(number)) == batch(5, number)
     epochs = [[unpack(walked.batch(number)) for number in range(37 * epoch, 37 * epoch + 37)] for epoch in range(3)]
@@ -113,9 +114,9 @@ def test_batches_are_a_function_of_seed_and_number_and_epochs_differ(tmp_path: P
 
 def test_processes_share_a_batch_by_turns(tmp_path: Path) -> None:
     pairs = pairs_of(tmp_path, chance_pairs(100, 3))
-    whole = PairBatches(pairs, 12, 5)
+    whole = LikeLengthBatches(pairs, 12, 5)
     for number in (0, 4, 9):
-        parts = [unpack(PairBatches(pairs, 12, 5, rank, 3).batch(number)) for rank in range(3)]
+        parts = [unpack(LikeLengthBatches(pairs, 12, 5, rank, 3).batch(number)) for rank in range(3)]
         assert [part[i] for i in range(4) for part in parts] == unpack(whole.batch(number))
 
 
@@ -124,7 +125,7 @@ def test_little_is_filled_up(tmp_path: Path) -> None:
     generator = np.random.default_rng(1)
     lengths = generator.integers(3, 40, 4000)
     pairs = [((FIRST,) * int(n), (FIRST,) * max(1, int(n + generator.integers(-3, 4)))) for n in lengths]
-    batches = PairBatches(pairs_of(tmp_path, pairs), 32, 1)
+    batches = LikeLengthBatches(pairs_of(tmp_path, pairs), 32, 1)
     made = [batches.batch(number) for number in range(125)]
     filled = sum(int((batch.source_documents == 0).sum() + (batch.targets == IGNORED).sum()) for batch in made)
     assert filled < 0.1 * sum(batch.source.numel() + batch.targets.numel() for batch in made)
@@ -134,7 +135,7 @@ def test_little_is_filled_up(tmp_path: Path) -> None:
 
 def test_validation_has_every_pair_once(tmp_path: Path) -> None:
     pairs = chance_pairs(50, 3)
-    batches = [unpack(batch) for batch in every_pair(pairs_of(tmp_path, pairs), 8)]
+    batches = [unpack(batch) for batch in every_row(pairs_of(tmp_path, pairs), 8)]
     assert [len(batch) for batch in batches] == [8] * 6 + [2]
     assert sorted(pair for batch in batches for pair in batch) == sorted(pairs)
 
@@ -144,7 +145,7 @@ def test_pairs_longer_than_the_context_are_left_out_and_counted(tmp_path: Path) 
     fitting: list[Pair] = [(row * 7, row * 7), (row, row * 7), (row * 7, row)]
     pairs = pairs_of(tmp_path, [*fitting, (row * 8, row), (row, row * 8)], context=8)
     assert (len(pairs), pairs.left_out) == (3, 2)
-    assert sorted(pair for batch in every_pair(pairs, 2) for pair in unpack(batch)) == sorted(fitting)
+    assert sorted(pair for batch in every_row(pairs, 2) for pair in unpack(batch)) == sorted(fitting)
     with pytest.raises(HomespunError, match="none of the 5 pairs"):
         pairs_of(tmp_path, [*fitting, (row * 8, row), (row, row * 8)], context=1)
 
@@ -203,7 +204,7 @@ def test_from_texts_to_batches_and_back(tmp_path: Path, tokenizer: Tokenizer) ->
 
 def test_batches_of_different_sizes_pad_alike(tmp_path: Path) -> None:
     """A batch cut into micro-batches or shares keeps its rows."""
-    batch = PairBatches(pairs_of(tmp_path, chance_pairs(60, 4)), 10, 1).batch(0)
+    batch = LikeLengthBatches(pairs_of(tmp_path, chance_pairs(60, 4)), 10, 1).batch(0)
     parts = batch.split(4)
     assert [len(part.inputs) for part in parts] == [4, 4, 2]
     assert torch.equal(torch.cat([part.source for part in parts]), batch.source)

@@ -1,4 +1,4 @@
-"""Where the commands of a page find what they name: ``my-texts/``, pairs, images, ``runs/demo``, an adapter."""
+"""Where the commands of a page find what they name: ``my-texts/``, tables, images, ``runs/demo``, an adapter."""
 
 import inspect
 import random
@@ -38,6 +38,13 @@ def write_pairs(file: Path) -> None:
     file.write_text("en\tde\n" + "".join(f"{source}\t{target}\n" for source, target in rows), "utf-8")
 
 
+def write_messages(file: Path) -> None:
+    """A table of messages of two kinds."""
+    rows = [(f"See you at {hour}, {name}.", "ham") for hour in range(1, 9) for name in ("Ann", "Bo", "Cem")]
+    rows += [(f"WIN {prize} pounds! Call {number}!", "spam") for prize in (50, 100) for number in range(800, 806)]
+    file.write_text("message,kind\n" + "".join(f'"{text}",{kind}\n' for text, kind in rows), "utf-8")
+
+
 def write_images(folder: Path) -> None:
     """A small file of images, and a picture."""
     images, classes = stripes(60)
@@ -71,6 +78,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, demo_run: Path) -
     """The folder in which a page's commands run; a plan measures the smallest model only."""
     write_texts(tmp_path / "my-texts")
     write_pairs(tmp_path / "pairs.tsv")
+    write_messages(tmp_path / "messages.csv")
     write_images(tmp_path)
     for file in (ROOT / "examples" / "tasks").iterdir():
         shutil.copy(file, tmp_path)

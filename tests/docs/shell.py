@@ -26,6 +26,8 @@ CAP = "--corpus.maximum-bytes=300000"
 QUICK = ["--training.steps=12", "--training.evaluate-every=6", "--training.sample-every=0"]
 SMALL = [*(option for option in TINY if option.partition("=")[0] not in {quick.partition("=")[0] for quick in QUICK}),
          *QUICK, CAP]  # fmt: skip
+FINETUNING = ("--training.steps", "--training.batch", "--training.pre", "--training.att", "--training.com",
+              "--training.thr")  # fmt: skip
 PLAN = [CAP, "--training.threads=1", "--training.precision=fp32"]
 
 
@@ -38,6 +40,8 @@ def command_lines(block: Block) -> Iterator[str]:
 
 def small(arguments: list[str]) -> list[str]:
     """The same command with the options of a run of a second, where the page has not set them itself."""
+    if arguments[0] == "finetune":
+        return [*arguments, *(option for option in SMALL if option.startswith(FINETUNING))]
     if arguments[0] not in ("build", "train") or (arguments[0] == "train" and "--resume" in arguments):
         return arguments
     unfit = {argument.partition("=")[0].replace("_", "-") for argument in arguments}

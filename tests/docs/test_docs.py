@@ -18,7 +18,7 @@ PAGES = all_pages()
 OPTION = re.compile(r"(?<![\w-])--[a-z][\w.-]*")
 MODULE = re.compile(r"homespun(?:\.\w+)+")
 OUR_PATH = re.compile(r"(?:homespun|tests|benchmarks|docs|recipes|examples)/[\w./-]*")
-KEY = re.compile(r"(?:corpus|tokenizer|model|training|sampling)\.(\w+)")
+KEY = re.compile(r"(?:corpus|tokenizer|images|labelled|model|training|sampling)\.(\w+)")
 FILE_ENDINGS = ("json", "jsonl", "toml", "py", "safetensors", "txt", "md")
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
@@ -26,7 +26,7 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=[page.name for page in P
 
 def test_there_is_a_page_for_every_stage_and_the_index_names_it() -> None:
     numbered = [page.path.name for page in PAGES if page.path.name[0].isdigit()]
-    assert [name.split("-")[0] for name in numbered] == [str(number) for number in range(1, 16)]
+    assert [name.split("-")[0] for name in numbered] == [str(number) for number in range(1, 17)]
     assert set(numbered) <= set(Page(ROOT / "docs" / "README.md").links())
 
 

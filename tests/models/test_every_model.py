@@ -9,12 +9,19 @@ import torch
 from homespun.layers.attention import AttentionLayer
 from homespun.layers.attention_weights import watched_attention
 from homespun.layers.cache import KeyValueCache
-from homespun.models.arithmetic import idle_parameters, matrix_parameters, parameter_count, training_flops_per_token
+from homespun.models.arithmetic import (
+    idle_parameters,
+    matrix_parameters,
+    parameter_count,
+    trained_parameters,
+    training_flops_per_token,
+)
 from homespun.models.language_model import LanguageModel
 from homespun.models.registry import MODELS, build_model
 from homespun.models.settings import (
     SETTINGS,
     BERTConfig,
+    ClassifierConfig,
     EncoderDecoderConfig,
     GPTConfig,
     LSTMConfig,
@@ -30,8 +37,9 @@ from homespun.training.settings import TrainingConfig
 from homespun.training.tasks import TASKS
 from homespun.training.tracing import TracedFootprint
 
+SMALL_GPT = GPTConfig(vocabulary_size=61, context=24, layers=2, width=32, heads=4, key_value_heads=2)
 SMALL: dict[str, ModelConfig] = {
-    "gpt": GPTConfig(vocabulary_size=61, context=24, layers=2, width=32, heads=4, key_value_heads=2),
+    "gpt": SMALL_GPT,
     "gpt, post-norm": GPTConfig(
         vocabulary_size=61, context=24, layers=2, width=32, heads=4, norm_order="post", positions="learned",
         normalization="layer", feedforward="gelu", biases=True, query_key_norm=False,
@@ -56,6 +64,11 @@ SMALL: dict[str, ModelConfig] = {
     "encoder_decoder, pre-norm": EncoderDecoderConfig(
         vocabulary_size=61, context=24, layers=2, encoder_layers=3, width=32, norm_order="pre", logit_biases=True,
         feedforward="swish", tied_embeddings=False, dropout=0.0, label_smoothing=0.0,
+    ),
+    "classifier": ClassifierConfig(body=SMALL_GPT, labels=("a", "b", "c"), dropout=0.0, lora_rank=2),
+    "classifier, lora on bert": ClassifierConfig(
+        body=BERTConfig(vocabulary_size=61, context=24, layers=2, width=32, heads=4), labels=("a", "b", "c"),
+        dropout=0.0, trained="lora", lora_rank=4, length=16,
     ),
 }  # fmt: skip
 EVERY = pytest.mark.parametrize("name", SMALL)
@@ -197,6 +210,7 @@ def test_kernels_and_recomputation_change_nothing_but_rounding(name: str) -> Non
 @EVERY
 def test_counts_are_those_of_the_model(name: str) -> None:
     config, model = SMALL[name], model_of(name)
+    assert trained_parameters(config) == sum(value.numel() for value in model.parameters() if value.requires_grad)
     declared = sum(
         module.get_parameter(key).numel() for module in model.modules() for key in getattr(module, "matrices", {})
     )

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_type_hints
 from homespun.common.errors import UsageError
 from homespun.models.settings.base import ModelConfig, TextModelConfig, literals
 from homespun.models.settings.bert import BERTConfig
+from homespun.models.settings.classifier import ClassifierConfig
 from homespun.models.settings.decoder import GPTConfig
 from homespun.models.settings.encoder_decoder import EncoderDecoderConfig
 from homespun.models.settings.recurrent import LSTMConfig, RWKVConfig
@@ -21,13 +22,17 @@ SETTINGS: dict[str, type[ModelConfig]] = {
     "rwkv": RWKVConfig,
     "vit": ViTConfig,
     "encoder_decoder": EncoderDecoderConfig,
+    "classifier": ClassifierConfig,
 }
 DEFAULT_ARCHITECTURE = "gpt"
+MODELS_WITHIN = ("body",)  # settings that are a model's own; a base has them, nobody writes them by hand
 
 __all__ = [
     "DEFAULT_ARCHITECTURE",
+    "MODELS_WITHIN",
     "SETTINGS",
     "BERTConfig",
+    "ClassifierConfig",
     "EncoderDecoderConfig",
     "GPTConfig",
     "LSTMConfig",
@@ -44,18 +49,24 @@ __all__ = [
 def model_settings(values: dict[str, Any]) -> ModelConfig:
     """The settings of the architecture that ``values`` name; ``UsageError`` for one, or for a setting, not known.
 
-    Lists, which JSON has for tuples, become tuples.
+    Lists, which JSON has for tuples, become tuples. A model within a model has dotted names: ``body.width``.
     """
     architecture = values.get("architecture", DEFAULT_ARCHITECTURE)
     if architecture not in SETTINGS:
         raise UsageError(f"unknown model.architecture {architecture!r}; known: {', '.join(SETTINGS)}")
     kind = SETTINGS[architecture]
     known = [item.name for item in fields(kind)]
-    for name in values:
-        if name not in known:
+    given: dict[str, Any] = {}
+    within: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        part, dot, rest = name.partition(".")
+        if part not in known or bool(dot) != (part in MODELS_WITHIN):
             raise UsageError(f"model.{name} is no setting of {architecture}, which has {', '.join(known)}")
-    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    return kind(**given)
+        if dot:
+            within.setdefault(part, {})[rest] = value
+        else:
+            given[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**given, **{part: model_settings(settings) for part, settings in within.items()})
 
 
 def text_settings(values: dict[str, Any]) -> TextModelConfig:
@@ -76,6 +87,8 @@ def all_settings() -> type:
     for kind in SETTINGS.values():
         hints = get_type_hints(kind)
         for item in fields(kind):
+            if item.name in MODELS_WITHIN:
+                continue
             told: Any = field(default=item.default, metadata=item.metadata)
             found.setdefault(item.name, (hints[item.name], told))
         for name, choices in literals(kind).items():

@@ -108,7 +108,8 @@ class TextModelConfig(ModelConfig):
     """The sizes that every model of text has besides.
 
     ``endless``: it carries a state of fixed size through the text, so ``context`` is only the length of a training
-    window, not a limit of what it can be given. ``special_tokens``: names of tokens that it needs besides those that
+    window, not a limit of what it can be given. ``summarized_at``: the place, "first" or "last", whose activations have
+    seen the whole text; empty where there is none. ``special_tokens``: names of tokens that it needs besides those that
     every tokenizer has.
     """
 
@@ -118,6 +119,7 @@ class TextModelConfig(ModelConfig):
     spells_text: ClassVar[bool] = True
     shorter_rows: ClassVar[str] = "a shorter model.context"
     endless: ClassVar[bool] = False
+    summarized_at: ClassVar[str] = "last"
     special_tokens: ClassVar[tuple[str, ...]] = ()
 
     vocabulary_size: int = field(default=4096, metadata={"help": "tokens the model knows; follows the tokenizer"})

@@ -13,6 +13,7 @@ class BERTConfig(TextModelConfig):
 
     target: ClassVar[str] = "masked token"
     spells_text: ClassVar[bool] = False
+    summarized_at: ClassVar[str] = "first"
     special_tokens: ClassVar[tuple[str, ...]] = ("<|mask|>", "<|class|>", "<|separator|>")
 
     architecture: Literal["bert"] = field(default="bert", metadata={"help": "which model of the registry"})

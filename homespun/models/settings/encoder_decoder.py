@@ -13,6 +13,7 @@ class EncoderDecoderConfig(TextModelConfig):
 
     task: ClassVar[str] = "translation"
     one_shape: ClassVar[bool] = False
+    summarized_at: ClassVar[str] = ""
     special_tokens: ClassVar[tuple[str, ...]] = ("<|separator|>",)  # homespun.tokenizer.special.SEPARATOR
 
     architecture: Literal["encoder_decoder"] = field(

@@ -1,0 +1,83 @@
+"""Texts with labels as batches: token ids and classes in, rows filled up to the longest of a batch out.
+
+    inputs     (B, T)  the marks around a text and its ids, filled up with 0
+    documents  (B, T)  1, and 0 for what fills up
+    targets    (B,)    the numbers of the classes
+
+A ``Frame`` is what stands around a text, the same in training and afterwards. A model that reads from left to right
+begins as in its pretraining, with the end of the text before, so no row is empty, and is read off at the last token; an
+encoder has its marks around the text and is read off at the first.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from homespun.batches.batch import Batch
+from homespun.batches.hiding import id_of
+from homespun.tokenizer.special import CLASS, SEPARATOR
+from homespun.tokenizer.tokenizer import Tokenizer
+
+Framed = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def of_the_last(end_of_text: int, special_tokens: Mapping[str, int]) -> Framed:
+    """Before a text and behind it, for models that are read off at the last token."""
+    return (end_of_text,), ()
+
+
+def of_the_first(end_of_text: int, special_tokens: Mapping[str, int]) -> Framed:
+    """For those that are read off at the first."""
+    return (id_of(CLASS, special_tokens),), (id_of(SEPARATOR, special_tokens),)
+
+
+FRAMES: dict[str, Callable[[int, Mapping[str, int]], Framed]] = {"last": of_the_last, "first": of_the_first}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Ids ``before`` and ``behind`` a text, of which so much is read that a row has at most ``length`` tokens."""
+
+    before: tuple[int, ...]
+    behind: tuple[int, ...]
+    length: int
+
+    @staticmethod
+    def of(summarized_at: str, length: int, tokenizer: Tokenizer) -> "Frame":
+        """For a model that is read off there (``TextModelConfig.summarized_at``)."""
+        return Frame(*FRAMES[summarized_at](tokenizer.end_of_text, tokenizer.special_tokens), length)
+
+    @property
+    def marks(self) -> int:
+        """Places of a row that are not text."""
+        return len(self.before) + len(self.behind)
+
+    def row(self, ids: Sequence[int]) -> np.ndarray:
+        """The beginning of a text in its frame, int64 (T,)."""
+        return np.array([*self.before, *ids[: max(0, self.length - self.marks)], *self.behind], np.int64)
+
+
+class LabelledRows:
+    """Rows (T,) and their classes (N,), by number (``homespun.batches.like_length.Rows``)."""
+
+    def __init__(self, rows: Sequence[np.ndarray], classes: np.ndarray) -> None:
+        self.rows = rows
+        self.classes = classes.astype(np.int64)
+        self.lengths = np.array([len(row) for row in rows], np.int64)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def by_length(self, numbers: np.ndarray) -> np.ndarray:
+        return numbers[np.argsort(self.lengths[numbers], kind="stable")]
+
+    def batch(self, numbers: np.ndarray) -> Batch:
+        inputs = np.zeros((len(numbers), self.lengths[numbers].max()), np.int64)
+        documents = np.zeros_like(inputs)
+        for place, number in enumerate(numbers.tolist()):
+            row = self.rows[number]
+            inputs[place, : len(row)], documents[place, : len(row)] = row, 1
+        targets = torch.from_numpy(self.classes[numbers])
+        return Batch(torch.from_numpy(inputs), targets, documents=torch.from_numpy(documents))

@@ -1,0 +1,67 @@
+"""Batches of labelled texts: every text as often as any other, in its frame, cropped at its end."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from homespun.batches.labelled import Frame, LabelledRows
+from homespun.batches.like_length import LikeLengthBatches, every_row
+from homespun.common.errors import HomespunError
+from homespun.tokenizer.special import CLASS, SEPARATOR
+from homespun.tokenizer.tokenizer import Tokenizer
+
+
+def rows_of(count: int = 37) -> LabelledRows:
+    """Row n is full of the number n, and its class is n % 3."""
+    lengths = np.random.default_rng(1).integers(1, 12, count)
+    return LabelledRows([np.full(length, number) for number, length in enumerate(lengths)], np.arange(count) % 3)
+
+
+def texts_in(batch) -> list[int]:
+    found = [int(row[0]) for row in batch.inputs]
+    assert batch.targets.tolist() == [number % 3 for number in found]
+    lengths = batch.documents.sum(1)
+    assert int(lengths.max()) == batch.inputs.shape[1]
+    for row, mask, length, number in zip(batch.inputs, batch.documents, lengths.tolist(), found, strict=True):
+        assert row[:length].tolist() == [number] * length and not row[length:].any()
+        assert mask.tolist() == [1] * length + [0] * (len(row) - length)
+    return found
+
+
+def test_an_epoch_has_every_text_once_and_is_a_function_of_the_seed() -> None:
+    rows = rows_of(40)
+    batches = LikeLengthBatches(rows, 8, 5, most=2)
+    epoch = [text for number in range(5) for text in texts_in(batches.batch(number))]
+    counts = Counter(epoch + [text for number in range(5, 10) for text in texts_in(batches.batch(number))])
+    assert set(counts.values()) == {2}
+    again = LikeLengthBatches(rows, 8, 5, most=2)
+    assert texts_in(again.batch(7)) == texts_in(batches.batch(7))
+    parts = [texts_in(LikeLengthBatches(rows, 8, 5, rank, 2, most=2).batch(3)) for rank in range(2)]
+    assert sorted(parts[0] + parts[1]) == sorted(texts_in(batches.batch(3)))
+
+
+def test_validation_has_every_text_once() -> None:
+    found = [text for batch in every_row(rows_of(), 8) for text in texts_in(batch)]
+    assert sorted(found) == list(range(37))
+
+
+def test_a_frame_is_what_the_base_knows_and_crops_the_end() -> None:
+    tokenizer = Tokenizer("homespun", [], ["<|endoftext|>", CLASS, SEPARATOR])
+    decoder, encoder = (Frame.of(place, 6, tokenizer) for place in ("last", "first"))
+    marks = tokenizer.special_tokens
+    ids = tokenizer.encode("abcdefgh <|endoftext|>")
+    assert decoder.row(ids).tolist() == [tokenizer.end_of_text, *ids[:5]]
+    assert encoder.row(ids).tolist() == [marks[CLASS], *ids[:4], marks[SEPARATOR]]
+    assert decoder.row([]).tolist() == [tokenizer.end_of_text]
+    assert Frame.of("first", 1, tokenizer).row(ids).tolist() == [marks[CLASS], marks[SEPARATOR]]
+    with pytest.raises(HomespunError, match="no special token"):
+        Frame.of("first", 6, Tokenizer("homespun", [], ["<|endoftext|>"]))
+
+
+def test_a_share_of_a_batch_for_each_process_has_all_of_it() -> None:
+    (batch,) = every_row(rows_of(5), 8)
+    shares = [batch.share(rank, 2) for rank in range(2)]
+    assert torch.cat([share.targets for share in shares])[:5].tolist() == batch.targets.tolist()
+    assert (shares[1].targets == -100).sum() == 1
