@@ -37,7 +37,8 @@ def divide_blocks(model: nn.Module, mesh: DeviceMesh) -> None:
             fused = len(getattr(module, "matrices", {}).get(f"{name}.weight", (0,)))
             DIVISIONS[what](module.get_submodule(name), fused, mesh)
         if isinstance(module, SelfAttention):
-            module.split = tuple(heads // mesh.size() for heads in module.split)
+            queries, keys, values = (heads // mesh.size() for heads in module.split)
+            module.split = (queries, keys, values)
 
 
 def divide_outputs(layer: nn.Module, fused: int, mesh: DeviceMesh) -> None:

@@ -16,7 +16,7 @@ from homespun.models.arithmetic import active_parameter_count, parameter_count, 
 from homespun.models.settings import ModelConfig
 from homespun.training.footprint import HALF
 from homespun.training.memory import Memory, training_memory
-from homespun.training.settings import TrainingConfig
+from homespun.training.settings import Parallel, TrainingConfig
 
 TOKENS_PER_PARAMETER = 20  # Hoffmann et al. 2022: about what is best for a given number of operations
 UTILIZATION = 0.4
@@ -128,7 +128,7 @@ def tokens_per_second(model: ModelConfig, training: TrainingConfig, cluster: Clu
     return cluster.flops_per_second / work
 
 
-def shares_by_layout(training: TrainingConfig, gpus: int) -> dict[str, int]:
+def shares_by_layout(training: TrainingConfig, gpus: int) -> dict[Parallel, int]:
     """Among how many GPUs one copy of the model is shared, by the names of ``training.parallel``."""
     return {"replicated": 1, "sharded": gpus, "hybrid": min(training.shard_size, gpus), "tensor": 1}
 

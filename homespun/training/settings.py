@@ -5,6 +5,8 @@ from typing import Literal
 
 from homespun.common.errors import UsageError
 
+Parallel = Literal["replicated", "sharded", "hybrid", "tensor"]
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -45,7 +47,7 @@ class TrainingConfig:
     recompute: bool = field(
         default=False, metadata={"help": "work activations out again in backward: a third more work, far less memory"}
     )
-    parallel: Literal["replicated", "sharded", "hybrid", "tensor"] = field(
+    parallel: Parallel = field(
         default="replicated",
         metadata={"help": "under torchrun: in each process the whole model, shares of it, or a part of each block"},
     )
