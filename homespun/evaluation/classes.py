@@ -20,7 +20,7 @@ RANGES = 15
 MOST_CLASSES = 100
 
 
-def classification(truth: Sequence[int], probabilities: np.ndarray) -> list[Measure]:
+def classification(truth: Sequence[int] | np.ndarray, probabilities: np.ndarray) -> list[Measure]:
     """All measures of probabilities (N, L) for the classes 0 … L - 1; the likeliest is what is told, of equals the
     first."""
     true, told = np.asarray(truth), probabilities.argmax(-1)
@@ -37,7 +37,7 @@ def classification(truth: Sequence[int], probabilities: np.ndarray) -> list[Meas
     ]
 
 
-def confusion(truth: Sequence[int], told: Sequence[int], classes: int) -> np.ndarray:
+def confusion(truth: Sequence[int] | np.ndarray, told: Sequence[int] | np.ndarray, classes: int) -> np.ndarray:
     """How often each true class (rows) was told as which (columns): (L, L)."""
     return np.bincount(np.asarray(truth) * classes + np.asarray(told), minlength=classes**2).reshape(classes, classes)
 
