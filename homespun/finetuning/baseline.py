@@ -45,10 +45,10 @@ def tf_idf(train: LabelledSplit, validation: LabelledSplit, count: int) -> Told:
     def make() -> Any:
         return TfidfVectorizer(
             tokenizer=words_of,
-            token_pattern=None,
+            token_pattern=None,  # pyrefly: ignore
             lowercase=False,
             ngram_range=(1, 2),
-            sublinear_tf=True,  # type: ignore[arg-type]
+            sublinear_tf=True,
         )
 
     return fitted(make, train, validation, count)
