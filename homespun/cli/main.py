@@ -38,6 +38,7 @@ app.command("homespun.cli.translate:translate", name="translate", help="Translat
 app.command("homespun.cli.chat:chat", name="chat", help="Type, and let the model go on; line by line.")
 app.command("homespun.cli.classify_image:classify_image", name="classify-image", help="Name what pictures show.")
 app.command("homespun.cli.classify:classify", name="classify", help="Sort texts with a model finetuned for it.")
+app.command("homespun.cli.evaluate:evaluate", name="evaluate", help="How good is a model? Figures with intervals.")
 app.command("homespun.cli.report:report", name="report", help="Write report.html of a run and sum it up.")
 app.command("homespun.cli.runs:runs", name="runs", help="Compare runs: figures, and the settings that differ.")
 app.command("homespun.cli.train:train", name="train", help="Train with a given configuration, or continue a run.")

@@ -64,14 +64,14 @@ def leaves(tables: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield prefix + name, value
 
 
-def refuse_unknown(key: str, known: list[str], where: str) -> UsageError:
-    """One line for a key that does not exist, with the nearest one that does."""
+def refuse_unknown(key: str, known: list[str], where: str, see: str = "homespun config show") -> UsageError:
+    """One line for a key that does not exist, with the nearest one that does, or where to ``see`` them all."""
     near = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else "see: homespun config show"
+    hint = f"did you mean {near[0]}?" if near else f"see: {see}"
     return UsageError(f"{where}: unknown key {key}; {hint}")
 
 
-def read_toml(path: Path, known: list[str]) -> dict[str, Any]:
+def read_toml(path: Path, known: list[str], see: str = "homespun config show") -> dict[str, Any]:
     """Dotted keys and values of a TOML file whose every key must be ``known``."""
     try:
         tables = tomllib.loads(path.read_text("utf-8"))
@@ -82,5 +82,5 @@ def read_toml(path: Path, known: list[str]) -> dict[str, Any]:
     flat = dict(leaves(tables))
     for key in flat:
         if key not in known:
-            raise refuse_unknown(key, known, str(path))
+            raise refuse_unknown(key, known, str(path), see)
     return {key: tuple(value) if isinstance(value, list) else value for key, value in flat.items()}

@@ -43,8 +43,13 @@ def tf_idf(train: LabelledSplit, validation: LabelledSplit, count: int) -> Told:
         return most_frequent(train, validation, count)
 
     def make() -> Any:
-        return TfidfVectorizer(tokenizer=words_of, token_pattern=None, lowercase=False, ngram_range=(1, 2),
-                               sublinear_tf=True)  # fmt: skip
+        return TfidfVectorizer(
+            tokenizer=words_of,
+            token_pattern=None,  # pyrefly: ignore
+            lowercase=False,
+            ngram_range=(1, 2),
+            sublinear_tf=True,
+        )
 
     return fitted(make, train, validation, count)
 

@@ -22,7 +22,7 @@ SEED = 0
 def figures_of(told: Mapping[str, np.ndarray], classes: np.ndarray) -> dict[str, Any]:
     """``told``: by name the probabilities (N, V) of each way; one of them is ``MODEL``'s. For JSON."""
     accuracies = {name: accuracy(chances, classes) for name, chances in told.items()}
-    ways = {}
+    ways: dict[str, dict[str, Any]] = {}
     for name, chances in told.items():
         figures = {measure.name: asdict(figure_of(measure, SEED)) for measure in classification(classes, chances)}
         ways[name] = {"figures": figures, "calibration": calibration(chances, classes)}

@@ -147,6 +147,10 @@ class SelfAttention(AttentionLayer):
             "query_key_value.weight": tuple(part * head_width for part in self.split),
             "output.weight": (width,),
         }
+        # For those who divide the layer, head by head: what of each part is divided.
+        self.divided = {
+            "query_key_value": "outputs", "query_norm": "between", "key_norm": "between", "output": "inputs",
+        }  # fmt: skip
 
     def forward(
         self,

@@ -28,6 +28,14 @@ class LayerCache:
         self.length = stop
         return self.keys[:, :, :stop], self.values[:, :, :stop]
 
+    def select(self, rows: torch.Tensor) -> None:
+        """Row i is from now on what row ``rows[i]`` was: several texts may go on from one, and others end."""
+        self.keys, self.values = (selected(part, rows, self.length) for part in (self.keys, self.values))
+
+    def shrink(self, capacity: int) -> None:
+        """Keep room for so many positions only, from the first on: before many rows are made of one."""
+        self.keys, self.values = self.keys[:, :, :capacity], self.values[:, :, :capacity]
+
 
 class KeyValueCache:
     """The caches of all layers of one model."""
@@ -49,6 +57,16 @@ class KeyValueCache:
         for layer in self.layers:
             layer.length = 0
 
+    def select(self, rows: torch.Tensor) -> None:
+        """``LayerCache.select`` in all layers."""
+        for layer in self.layers:
+            layer.select(rows)
+
+    def shrink(self, capacity: int) -> None:
+        """``LayerCache.shrink`` in all layers."""
+        for layer in self.layers:
+            layer.shrink(capacity)
+
 
 class CrossLayerCache(LayerCache):
     """One layer's, and beside it keys and values of another sequence, (B, H, S, D) each, once they are worked out."""
@@ -56,8 +74,8 @@ class CrossLayerCache(LayerCache):
     other: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def select(self, rows: torch.Tensor) -> None:
-        """Row i is from now on what row ``rows[i]`` was: several texts may go on from one, and others end."""
-        self.keys, self.values = (selected(part, rows, self.length) for part in (self.keys, self.values))
+        """The same for both sequences."""
+        super().select(rows)
         if self.other is not None:
             keys, values = self.other
             self.other = (keys[rows], values[rows])
@@ -82,11 +100,6 @@ class CrossCache(KeyValueCache):
         for layer in self.layers:
             layer.other = None
 
-    def select(self, rows: torch.Tensor) -> None:
-        """``CrossLayerCache.select`` in all layers."""
-        for layer in self.layers:
-            layer.select(rows)
-
 
 class StateCache:
     """What a recurrent model carries on: for each layer the same few tensors, however long the text is."""
@@ -99,3 +112,16 @@ class StateCache:
         """Forget everything."""
         self.layers = [None] * len(self.layers)
         self.length = 0
+
+    def select(self, rows: torch.Tensor) -> None:
+        """As ``LayerCache.select``; a layer's state is a tuple of tensors whose first dimension is the row."""
+        self.layers = [None if state is None else rows_of(state, rows) for state in self.layers]
+
+    def shrink(self, capacity: int) -> None:
+        """Nothing to give up: a state is as large for one token as for many."""
+
+
+def rows_of(state: Any, rows: torch.Tensor) -> Any:
+    """These rows of a tuple of tensors, as a tuple of the same type."""
+    parts = [part[rows] for part in state]
+    return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)

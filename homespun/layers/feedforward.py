@@ -34,6 +34,7 @@ class PlainFeedForward(nn.Module):
         self.widen = nn.Linear(width, hidden, bias=biases)
         self.output = nn.Linear(hidden, width, bias=biases)
         self.matrices = {"widen.weight": (hidden,), "output.weight": (width,)}
+        self.divided = {"widen": "outputs", "output": "inputs"}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.output(self.bend(self.widen(x)))
@@ -47,6 +48,7 @@ class SwiGLUFeedForward(nn.Module):
         self.gate_and_widen = nn.Linear(width, 2 * hidden, bias=biases)
         self.output = nn.Linear(hidden, width, bias=biases)
         self.matrices = {"gate_and_widen.weight": (hidden, hidden), "output.weight": (width,)}
+        self.divided = {"gate_and_widen": "outputs", "output": "inputs"}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         gate, path = self.gate_and_widen(x).chunk(2, dim=-1)

@@ -41,7 +41,7 @@ class LoRALinear(nn.Module):
     ) -> "LoRALinear":
         """Around a layer, whose own parameters are held still. ``parts``: rows of the matrices that it is fused of."""
         base.requires_grad_(False)
-        return cls(base.weight, base.bias, parts or (base.out_features,), rank, alpha / rank, dropout)
+        return cls(base.get_parameter("weight"), base.bias, parts or (base.out_features,), rank, alpha / rank, dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         narrow = nn.functional.linear(self.dropout(x), self.down)  # (…, P r)

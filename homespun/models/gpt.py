@@ -62,6 +62,8 @@ class GPT(LanguageModel[GPTConfig]):
             nn.Embedding(config.vocabulary_size, config.count_of_key_value_heads * config.width_of_head)
             for _ in range(config.value_embeddings)
         )
+        # Who divides the heads of attention divides these with them.
+        self.divided = {f"value_embeddings.{number}": "outputs" for number in range(config.value_embeddings)}
         # After the last of the post-norm blocks everything is normalized already.
         self.final_norm = normalization(config.width) if config.norm_order == "pre" else nn.Identity()
         self.head = self.make_head()

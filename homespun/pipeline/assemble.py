@@ -45,7 +45,7 @@ from homespun.training.losses import Objective, Task
 from homespun.training.memory import training_memory
 from homespun.training.optimizer import build_optimizer
 from homespun.training.pace import Pace
-from homespun.training.parallel import PARALLEL, check_batch
+from homespun.training.parallel import PARALLEL, arrange, check_batch, check_blocks
 from homespun.training.saving import Saver
 from homespun.training.settings import TrainingConfig
 from homespun.training.sharding import gathered
@@ -90,14 +90,14 @@ class Place:
 
 
 def prepare_process(training: TrainingConfig, reporter: Reporter, world: World) -> Place:
-    """Its share of the batch, threads, random numbers and kernels of this process; before the model is made."""
-    check_batch(training.batch_size, world)
+    """Its share of the batch, group, threads, random numbers and kernels of this process; before the model is made."""
+    check_batch(training, world)
     device = choose_device(training.device, world.local_rank)
     execution = possible(Execution.of(training), device, reporter)
     torch.set_num_threads(execution.threads)
     torch.manual_seed(training.seed)
     be_deterministic(device)
-    return Place(device, execution, world)
+    return Place(device, execution, arrange(world, training, device))
 
 
 def assemble(
@@ -111,6 +111,7 @@ def assemble(
 ) -> tuple[TrainingRun, Recorder | Bystander]:
     """All parts of a run, at its newest checkpoint; ``stack`` closes what has to be closed."""
     training, device, world = config.training, place.device, place.world
+    check_blocks(config.model, training, world)
     model = lesson.model.to(device)
     objective, measured = objectives(model, lesson.task, training, place)
     optimizer, guard = build_optimizer(model, training), Guard(training.outlier_factor, device)
@@ -160,12 +161,12 @@ def assemble(
 
 
 def objectives(model: nn.Module, task: Task, training: TrainingConfig, place: Place) -> tuple[nn.Module, nn.Module]:
-    """Model and task as one: compiled, replicated or sharded for training; as it can be measured."""
+    """Model and task as one: compiled, replicated, sharded or divided for training; as it can be measured."""
     apply_to_model(model, place.execution)
     objective: nn.Module = Objective(model, task)
     if place.world.size > 1:
         objective = PARALLEL[training.parallel](objective, place.world, place.device, training.shard_size)
-    # Validation has batches of other shapes, which need not be compiled; but sharded weights meet only in the whole.
+    # Validation has batches of other shapes, which need not be compiled; but what is spread meets only in the whole.
     sharded = training.parallel != "replicated" and place.world.size > 1
     measured = objective if sharded else Objective(model, task)
     if place.execution.compiled:
@@ -241,9 +242,9 @@ def possible(execution: Execution, device: torch.device, reporter: Reporter) -> 
 def copy_fits(config: Configuration, device: torch.device, world: World) -> bool:
     """Whether there is memory to copy weights and moments beside the training, so that a thread can write them."""
     training = config.training
-    rows = training.micro_batch_size or training.batch_size // world.size
-    shares = shares_by_layout(training, world.size)[training.parallel]
-    memory = training_memory(config.model, training, rows, shares, snapshot=True)
+    rows = training.micro_batch_size or training.batch_size // world.shares
+    shares, parts = shares_by_layout(training, world.size)[training.parallel], training.parts_of_block(world.size)
+    memory = training_memory(config.model, training, rows, shares, snapshot=True, parts=parts)
     still_to_come = memory.total - memory.weights - memory.moments if device.type == "cpu" else memory.snapshot
     return still_to_come < available_memory_bytes() // processes_here()
 

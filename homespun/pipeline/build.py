@@ -37,7 +37,7 @@ from homespun.training.device import available_cores, choose_device
 from homespun.training.dial import Dial
 from homespun.training.execution import check_compiling
 from homespun.training.pace import FixedPace, Pace, TimedPace
-from homespun.training.parallel import check_batch
+from homespun.training.parallel import check_batch, check_blocks
 from homespun.training.world import World, join_world, processes_here, rank_asked, started_again
 
 # By what a model reads.
@@ -118,8 +118,9 @@ def check_machine(choices: Choices, dial: Dial | None, world: World) -> None:
     choose_device(training.device, world.local_rank)
     check_workers(training.workers, available_cores())
     check_compiling(choices.config.model, training)
+    check_blocks(choices.config.model, training, world)
     if dial is None or not choices.is_open("training.batch_size"):
-        check_batch(training.batch_size, world)
+        check_batch(training, world)
 
 
 def walk(run: RunFolder, reporter: Reporter, json_output: bool, world: World) -> int:

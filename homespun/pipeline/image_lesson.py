@@ -26,9 +26,9 @@ def image_lesson(run: RunFolder, config: Configuration, world: World) -> Lesson:
     verify_images(run.images)
     training, shape = config.training, config.model
     assert isinstance(shape, ViTConfig)
-    asked = Asked(run.images, shape.positions_in_row, training.batch_size, training.seed, world.rank, world.size,
+    asked = Asked(run.images, shape.positions_in_row, training.batch_size, training.seed, world.share, world.shares,
                   shift=config.images.shift)  # fmt: skip
-    rows = max(world.size, validation_rows(shape, training))
+    rows = max(world.shares, validation_rows(shape, training))
     source, held_back = SOURCES[shape.task], ImageShards(run.images, "validation")
     shown = {
         f"validation image {number}, {shape.labels[held_back.classes[number]]}": held_back.pixels[number]

@@ -434,16 +434,16 @@ def fit_into_memory(
 ) -> tuple[TrainingConfig, Fit]:
     """The training in parts that fit the free memory, and what it needs then; ``HomespunError`` if none fits."""
     processes = world_size_asked()
-    rows = max(1, training.batch_size // processes)
-    shares = shares_by_layout(training, processes)[training.parallel]
+    shares, parts = shares_by_layout(training, processes)[training.parallel], training.parts_of_block(processes)
+    rows = max(1, training.batch_size * parts // processes)
     available = SHARE_OF_FREE_MEMORY * free_memory_bytes(device)
     gpu = device.type == "cuda"
-    fit = fit_memory(model, training, rows, available, fixed, shares, gpu)
+    fit = fit_memory(model, training, rows, available, fixed, shares, gpu, parts)
     micro_batch_size = 0 if fit.rows_at_once == rows else fit.rows_at_once
     training = replace(training, micro_batch_size=micro_batch_size, recompute=fit.recompute)
     if training.attention == "auto" and "explicit" in model.kernels:
         explicit = replace(training, attention="explicit")
-        if needed_bytes(model, explicit, rows, fit.rows_at_once, shares, gpu) > available:
+        if needed_bytes(model, explicit, rows, fit.rows_at_once, shares, gpu, parts) > available:
             training = replace(training, attention="fused")
     return training, fit
 

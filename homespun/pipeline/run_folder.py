@@ -8,6 +8,7 @@ conversations/  preferences/  rows/           of one that answers: what it learn
 model.json         what the model is made of  environment.json
 metrics.jsonl  samples.jsonl  checkpoints/    training as it goes
 result.json  report.html                      at the end
+evaluations/                                  what was asked of the model afterwards
 """
 
 import contextlib
@@ -110,6 +111,10 @@ class RunFolder:
     @property
     def samples(self) -> Path:
         return self.path / "samples.jsonl"
+
+    @property
+    def evaluations(self) -> Path:
+        return self.path / "evaluations"
 
     @property
     def finished(self) -> bool:

@@ -54,7 +54,7 @@ def train_run(run: RunFolder, config: Configuration, pace: Pace, reporter: Repor
     """
     place = prepare_process(config.training, reporter, world)
     with contextlib.ExitStack() as stack:
-        lesson = LESSONS[config.model.reads](run, config, world)
+        lesson = LESSONS[config.model.reads](run, config, place.world)
         if lesson.left_out and world.is_first:
             reporter.warn(lesson.left_out)
         write_model_record(run, config, lesson.model)
@@ -76,10 +76,10 @@ def pretraining(run: RunFolder, config: Configuration, world: World) -> Lesson:
     training, shape = config.training, config.model
     assert isinstance(shape, TextModelConfig)
     tokenizer = Tokenizer.load(run.tokenizer)
-    asked = Asked(run.tokens, shape.context, training.batch_size, training.seed, world.rank, world.size,
+    asked = Asked(run.tokens, shape.context, training.batch_size, training.seed, world.share, world.shares,
                   tokenizer.end_of_text, tokenizer.special_tokens, model=shape)  # fmt: skip
     source = SOURCES[shape.task]
-    rows = max(world.size, validation_rows(shape, training))
+    rows = max(world.shares, validation_rows(shape, training))
     return Lesson(
         model=build_model(shape),
         task=TASKS[shape.task],

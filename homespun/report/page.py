@@ -13,6 +13,7 @@ from homespun.report.continued_chapter import forgetting_chapter
 from homespun.report.data_chapters import corpus_chapter, tokenizer_chapter
 from homespun.report.dialogue_chapters import answers_chapter, dialogues_chapter
 from homespun.report.document import document, resource
+from homespun.report.evaluation_chapter import evaluation_chapter
 from homespun.report.facts import Facts, work_out
 from homespun.report.image_chapter import images_chapter
 from homespun.report.lookup import text
@@ -32,6 +33,7 @@ CHAPTERS: tuple[tuple[str, str, Chapter], ...] = (
     ("model", "Model", model_chapter),
     ("curves", "Learning", curves_chapter),
     ("samples", "Samples", samples_chapter),
+    ("evaluation", "Evaluation", evaluation_chapter),
     ("speed", "Speed", speed_chapter),
     ("machine", "Machine", environment_chapter),
     ("configuration", "Configuration", configuration_chapter),
@@ -40,11 +42,12 @@ CHAPTERS: tuple[tuple[str, str, Chapter], ...] = (
 )
 
 
-# Of a run that learns from other things than running text: chapters on them take the place of those on text and tokens.
+# Of a run that learns from other things than running text: chapters on them take the place of those on text, tokens,
+# evaluation and words.
 IMAGE_CHAPTERS = tuple(
     ("data", "Images", images_chapter) if chapter[0] == "data" else chapter
     for chapter in CHAPTERS
-    if chapter[0] not in ("tokens", "words")
+    if chapter[0] not in ("tokens", "evaluation", "words")
 )
 LABELLED_CHAPTERS = (
     IMAGE_CHAPTERS[0],

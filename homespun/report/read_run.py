@@ -29,6 +29,7 @@ VALIDATION_COLUMNS = ("step", "loss", "bits_per_byte", "tokens", "seconds", "uni
 KNOWN_FILES = ("run.json", "config.toml", "plan.json", "environment.json", "corpus", "tokenizer.json",
                "tokens", "images", "labelled", "conversations", "preferences", "rows", "model.json",
                "metrics.jsonl", "samples.jsonl", "result.json")  # fmt: skip
+FOLDERS = {"corpus", "tokens", "images", "labelled", "conversations", "preferences", "rows", "evaluations"}
 LONGEST_LINE = 1 << 20  # characters; a longer line is no record of ours
 LONGEST_CONFIGURATION = 1 << 18
 LONGEST_JSON = 64 << 20
@@ -103,6 +104,7 @@ class RunData:
     validation: Series = field(default_factory=lambda: Series.empty(VALIDATION_COLUMNS))
     samples: list[Sample] = field(default_factory=list)
     validation_text: str = ""
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
     tokenizer: "Tokenizer | None" = None
     unreadable: list[str] = field(default_factory=list)
 
@@ -155,6 +157,9 @@ def read_run(folder: Path) -> RunData:
         validation=validation,
         samples=read_samples(folder / "samples.jsonl", unreadable),
         validation_text=read_validation_text(folder / "corpus"),
+        evaluations=[
+            record for path in sorted(folder.glob("evaluations/*.json")) if (record := read_mapping(path, unreadable))
+        ],
         tokenizer=read_tokenizer(folder / "tokenizer.json", unreadable),
         unreadable=unreadable,
     )
@@ -285,5 +290,4 @@ def read_tokenizer(path: Path, unreadable: list[str]) -> "Tokenizer | None":
 
 def where(path: Path) -> str:
     """The path as people know it inside a run folder."""
-    stages = {"corpus", "tokens", "images", "labelled", "conversations", "preferences", "rows"}
-    return f"{path.parent.name}/{path.name}" if path.parent.name in stages else path.name
+    return f"{path.parent.name}/{path.name}" if path.parent.name in FOLDERS else path.name

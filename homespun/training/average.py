@@ -7,7 +7,7 @@ weight moves by ``1 - decay`` towards the present one; early on faster, so that 
 import torch
 from torch import nn
 
-from homespun.training.sharding import placed_like
+from homespun.training.sharding import local, placed_like
 
 
 class WeightAverage:
@@ -22,7 +22,8 @@ class WeightAverage:
     def follow(self, step: int) -> None:
         """Take in the weights after ``step`` updates."""
         share = max(1 - self.decay, 1 / (step / 4 + 1))  # over a quarter of the way so far, until that is longer
-        torch._foreach_lerp_(list(self.averages.values()), [*self.parameters.values()], share)
+        averages, weights = (list(map(local, some.values())) for some in (self.averages, self.parameters))
+        torch._foreach_lerp_(averages, weights, share)
 
     @torch.no_grad()
     def move_in(self) -> None:

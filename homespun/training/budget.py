@@ -35,6 +35,7 @@ from homespun.training.execution import Execution
 from homespun.training.machine import Speed, candidates, fastest, measure_step
 from homespun.training.memory import PROCESS, largest_part, needed_bytes
 from homespun.training.settings import TrainingConfig
+from homespun.training.world import world_size_asked
 
 # (width, layers) from seconds on a laptop to days on a GPU, with heads of 64 channels.
 LADDER = (
@@ -207,9 +208,15 @@ class Situation:
     memory: int
 
 
+def shapes_of(situation: Situation) -> list[GPTConfig]:
+    """The shapes to choose from; where processes divide every block, those that can be divided."""
+    found, parts = rungs(situation.model, situation.fixed), situation.training.parts_of_block(world_size_asked())
+    return [shape for shape in found if not shape.why_not_divided(parts)] or found
+
+
 def best_candidate(law: Law, situation: Situation) -> Expectation:
     """The shape with the lowest expected loss among those that fit into memory."""
-    found = [expectation(law, situation, shape) for shape in rungs(situation.model, situation.fixed)]
+    found = [expectation(law, situation, shape) for shape in shapes_of(situation)]
     fitting = [one for one in found if one.memory_bytes <= situation.memory] or found[:1]
     return min(fitting, key=lambda one: one.loss)
 
@@ -237,7 +244,7 @@ def tokens_of(found: Expectation) -> int:
 def candidate_for_size(law: Law, situation: Situation, dial: Dial) -> Expectation:
     """The shape nearest in size, trained for as long as makes it the best choice: the middle of those times."""
     assert dial.parameters is not None
-    shapes = rungs(situation.model, situation.fixed)
+    shapes = shapes_of(situation)
     nearest = min(shapes, key=lambda shape: abs(math.log(parameter_count(shape) / dial.parameters)))
     found = [(one, at) for one, at in over_time(law, situation) if one.model == nearest]
     if not found:  # never the best: as long as the time in which another of its size or more is

@@ -16,7 +16,7 @@ from homespun.models.arithmetic import active_parameter_count, parameter_count, 
 from homespun.models.settings import ModelConfig
 from homespun.training.footprint import HALF
 from homespun.training.memory import Memory, training_memory
-from homespun.training.settings import TrainingConfig
+from homespun.training.settings import Parallel, TrainingConfig
 
 TOKENS_PER_PARAMETER = 20  # Hoffmann et al. 2022: about what is best for a given number of operations
 UTILIZATION = 0.4
@@ -114,8 +114,10 @@ def estimate(model: ModelConfig, training: TrainingConfig, cluster: Cluster, tok
         price=seconds / 3600 * cluster.gpus * cluster.price_per_hour,
         cache=float(HALF * model.cached_numbers()),
         layouts=tuple(
-            layout(name, model, training, cluster, shares)
+            layout(name, model, training, cluster, shares, parts)
             for name, shares in shares_by_layout(training, cluster.gpus).items()
+            for parts in [replace(training, parallel=name).parts_of_block(cluster.gpus)]
+            if not model.why_not_divided(parts)
         ),
     )
 
@@ -126,17 +128,22 @@ def tokens_per_second(model: ModelConfig, training: TrainingConfig, cluster: Clu
     return cluster.flops_per_second / work
 
 
-def shares_by_layout(training: TrainingConfig, gpus: int) -> dict[str, int]:
+def shares_by_layout(training: TrainingConfig, gpus: int) -> dict[Parallel, int]:
     """Among how many GPUs one copy of the model is shared, by the names of ``training.parallel``."""
-    return {"replicated": 1, "sharded": gpus, "hybrid": min(training.shard_size, gpus)}
+    return {"replicated": 1, "sharded": gpus, "hybrid": min(training.shard_size, gpus), "tensor": 1}
 
 
-def layout(name: str, model: ModelConfig, training: TrainingConfig, cluster: Cluster, shares: int) -> Layout:
-    """Memory of one GPU of ``shares`` that share one copy of the model, and the largest micro-batch that fits."""
+def layout(
+    name: str, model: ModelConfig, training: TrainingConfig, cluster: Cluster, shares: int, parts: int = 1
+) -> Layout:
+    """Memory of one GPU of ``shares`` that share one copy of the model, and the largest micro-batch that fits.
+
+    ``parts``: among how many GPUs every block is divided, all of them for the same micro-batch.
+    """
     usable = cluster.gpu.memory_gb * 1e9 * USABLE_MEMORY
 
     def fits(windows: int) -> bool:
-        return training_memory(model, training, windows, shares, gpu=True).total <= usable
+        return training_memory(model, training, windows, shares, gpu=True, parts=parts).total <= usable
 
     largest = 0
     step = 1 << 40
@@ -144,7 +151,7 @@ def layout(name: str, model: ModelConfig, training: TrainingConfig, cluster: Clu
         if fits(largest + step):
             largest += step
         step >>= 1
-    return Layout(name, training_memory(model, training, 1, shares, gpu=True), largest)
+    return Layout(name, training_memory(model, training, 1, shares, gpu=True, parts=parts), largest)
 
 
 def named_gpu(name: str, tflops: float | None, memory_gb: float | None) -> GPU:

@@ -1,16 +1,14 @@
 """Gradients between backward and the optimizer: exchanged between processes, measured, limited in norm."""
 
 import contextlib
-from collections import defaultdict
 from collections.abc import Iterator
 
 import torch
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
-from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
-from homespun.training.sharding import whole
+from homespun.training.sharding import spread_alike, whole
 
 
 @contextlib.contextmanager
@@ -30,14 +28,11 @@ def limit_gradients(model: nn.Module, limit: float) -> torch.Tensor:
 
     Pascanu et al. 2013. Gradients may be spread over processes, in several ways.
     """
-    alike: dict[object, list[torch.Tensor]] = defaultdict(list)
-    for parameter in model.parameters():
-        if (gradient := parameter.grad) is not None:
-            alike[gradient.device_mesh if isinstance(gradient, DTensor) else None].append(gradient)
-    norms = [whole(torch.nn.utils.get_total_norm(gradients)) for gradients in alike.values()]
+    alike = spread_alike(parameter.grad for parameter in model.parameters() if parameter.grad is not None)
+    norms = [whole(torch.nn.utils.get_total_norm(gradients)) for gradients in alike]
     norm = torch.linalg.vector_norm(torch.stack(norms))
     if limit:
         share = (limit / (norm + 1e-6)).clamp(max=1.0)
-        for gradients in alike.values():
+        for gradients in alike:
             torch._foreach_mul_(gradients, share)
     return norm

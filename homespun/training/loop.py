@@ -151,7 +151,7 @@ def train_step(run: Stepping, share: float) -> tuple[torch.Tensor, torch.Tensor,
     targets_in_step, tokens_in_step = world.sum(
         torch.stack([(batch.targets != IGNORED).sum(), batch.tokens()])
     ).tolist()
-    torch.manual_seed(key_of(config.seed + world.rank, run.state.step))  # dropout, the same after any interruption
+    torch.manual_seed(key_of(config.seed + world.share, run.state.step))  # dropout, the same after any interruption
     loss = torch.zeros((), device=run.device)
     for number, part in enumerate(parts):
         with exchange_gradients(run.objective, number == len(parts) - 1):
@@ -159,7 +159,7 @@ def train_step(run: Stepping, share: float) -> tuple[torch.Tensor, torch.Tensor,
                 total, *_ = run.objective(part)
             mean = total / targets_in_step
             # Processes take the mean of their gradients; the loss is a sum over all of them.
-            (mean * world.size).backward()
+            (mean * world.shares).backward()
         loss += mean.detach()
     loss = world.sum(loss)
     norm = limit_gradients(run.model, config.gradient_clip)

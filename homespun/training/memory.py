@@ -52,35 +52,40 @@ class Memory:
 
 
 def training_memory(
-    model: ModelConfig, training: TrainingConfig, rows: int, shares: int = 1, snapshot: bool = False, gpu: bool = False
+    model: ModelConfig,
+    training: TrainingConfig,
+    rows: int,
+    shares: int = 1,
+    snapshot: bool = False,
+    gpu: bool = False,
+    parts: int = 1,
 ) -> Memory:
     """``rows`` windows of ``model.context`` tokens, or images, at once, in one of ``shares`` processes with one model.
 
-    ``gpu``: PyTorch's own allocator there fills its holes again.
+    ``gpu``: PyTorch's own allocator there fills its holes again. ``parts``: among how many every block is divided.
     """
+    whole, model = model, model.part_of(parts)
     parameters, matrices, number = parameter_count(model), matrix_parameters(model), number_bytes(training)
-    trained = trained_parameters(model)
-    second_moments = max(0, trained - (matrices if training.optimizer == "muon" else 0))
     block, rest = matrices / model.layers, parameters - matrices
     tokens = rows * model.positions_in_row
-    weights = FULL * parameters * (2 if training.average_decay else 1) / shares
-    moments = FULL * (trained + second_moments) / shares
+    weights, moments = (kept / shares for kept in kept_bytes(model, training))
     # Autocast keeps the copies that it makes of whole matrices until the gradient is there.
     copies = HALF * matrices if number == HALF else 0.0
-    # FSDP2 holds two blocks (one is fetched ahead), the embeddings and head, and the gradients of one of each.
-    gathered = FULL * (3 * block + 2 * rest) if shares > 1 else 0.0
+    # FSDP2 holds two blocks (one is fetched ahead), the embeddings and head, and the gradients of one of each. Groups
+    # that divide the blocks use it as well, to average their gradients.
+    gathered = FULL * (3 * block + 2 * rest) if shares > 1 or (parts > 1 and training.tensor_size) else 0.0
     activations = tokens * activation_bytes(model, training)
     loss = loss_bytes(model, number, tokens)
     holes = 0.0 if gpu else hole_bytes(model, training, tokens, loss + copies)
     update = 0.0
     if training.optimizer == "muon":
-        steps, stacks = muon_bytes(model, number, shares)
+        steps, stacks = muon_bytes(whole, number, shares * parts)
         heap = 0.0 if gpu else in_heap(footprint_of(model).kept(training), tokens) + holes
         update = max(steps, heap) + stacks  # steps fit into the heap, stacks are large
     passes = copies + activations + loss + holes
     return Memory(
         weights=weights,
-        gradients=FULL * trained / shares,
+        gradients=FULL * trained_parameters(model) / shares,
         moments=moments,
         copies=copies,
         gathered=gathered,
@@ -89,8 +94,15 @@ def training_memory(
         holes=holes,
         update=max(0.0, update - passes),
         validation=max(0.0, validation_bytes(model, training) - max(passes, update)),
-        snapshot=(weights + moments) * shares if snapshot else 0.0,
+        snapshot=sum(kept_bytes(whole, training)) if snapshot else 0.0,
     )
+
+
+def kept_bytes(model: ModelConfig, training: TrainingConfig) -> tuple[float, float]:
+    """Of all weights, with their average where there is one, and of the moments of those that are trained."""
+    parameters, trained = parameter_count(model), trained_parameters(model)
+    second_moments = max(0, trained - (matrix_parameters(model) if training.optimizer == "muon" else 0))
+    return FULL * parameters * (2 if training.average_decay else 1), FULL * (trained + second_moments)
 
 
 def activation_bytes(model: ModelConfig, training: TrainingConfig) -> float:
@@ -169,19 +181,20 @@ def fit_memory(
     fixed: frozenset[str] = frozenset(),
     shares: int = 1,
     gpu: bool = False,
+    parts: int = 1,
 ) -> Fit:
     """The largest part of the ``rows`` of one process that fits; recomputed only where not even one row fits otherwise.
 
     ``available``: bytes for tensors. What the user has ``fixed`` (dotted keys) stays; who has fixed both gets it,
     fitting or not. ``HomespunError`` if nothing fits.
     """
-    parts, ways = divisors(rows), [False, True]
+    micro_batches, ways = divisors(rows), [False, True]
     if "training.micro_batch_size" in fixed:
-        parts = [training.micro_batch_size or rows]
+        micro_batches = [training.micro_batch_size or rows]
     if "training.recompute" in fixed:
         ways = [training.recompute]
-    tried = [Fit(part, way, needed_bytes(model, replace(training, recompute=way), rows, part, shares, gpu))
-             for way in ways for part in parts]  # fmt: skip
+    tried = [Fit(some, way, needed_bytes(model, replace(training, recompute=way), rows, some, shares, gpu, parts))
+             for way in ways for some in micro_batches]  # fmt: skip
     for fit in tried:
         if fit.needed <= available or fixed >= {"training.micro_batch_size", "training.recompute"}:
             return fit
@@ -194,7 +207,13 @@ def largest_part(model: ModelConfig, training: TrainingConfig, rows: int, availa
 
 
 def needed_bytes(
-    model: ModelConfig, training: TrainingConfig, rows: int, part: int, shares: int = 1, gpu: bool = False
+    model: ModelConfig,
+    training: TrainingConfig,
+    rows: int,
+    part: int,
+    shares: int = 1,
+    gpu: bool = False,
+    parts: int = 1,
 ) -> float:
     """Of all tensors of one process that has ``rows`` windows in a step, ``part`` of them at once.
 
@@ -203,7 +222,7 @@ def needed_bytes(
     precision = "fp32" if training.precision == "auto" else training.precision
     micro_batch_size = 0 if part == rows else part
     training = replace(training, precision=precision, batch_size=rows, micro_batch_size=micro_batch_size)
-    return training_memory(model, training, part, shares, gpu=gpu).total
+    return training_memory(model, training, part, shares, gpu=gpu, parts=parts).total
 
 
 def divisors(number: int) -> list[int]:

@@ -18,6 +18,8 @@ import torch
 from torch import nn
 from torch.distributed.tensor import DTensor, Replicate
 
+from homespun.training.sharding import local
+
 LIKE_ADAMW = 0.2  # root mean square of the entries of a step of AdamW, seen by Liu et al. 2025
 Rounds = tuple[tuple[float, float, float], ...]
 # (a, b, c) of each round x <- (a + b x x^T + c (x x^T)^2) x: Amsel et al. 2025, "The Polar Express", algorithm 1.
@@ -40,11 +42,6 @@ def orthogonalize(matrices: torch.Tensor, dtype: torch.dtype, rounds: Rounds = P
         gram = torch.bmm(x, x.mT)  # (N, R, R)
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x
-
-
-def local(tensor: torch.Tensor) -> torch.Tensor:
-    """What this process holds of a tensor; changes of it are changes of the tensor."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def whole(part: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

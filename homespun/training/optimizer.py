@@ -10,7 +10,7 @@ from torch import nn
 from homespun.common.errors import DamagedFileError
 from homespun.training.muon import POLAR_EXPRESS, Muon
 from homespun.training.settings import TrainingConfig
-from homespun.training.sharding import placed_like
+from homespun.training.sharding import placed_like, spread_alike
 
 
 class Optimizers:
@@ -94,13 +94,14 @@ def hidden_matrices(model: nn.Module) -> dict[nn.Parameter, tuple[int, ...]]:
 
 
 def adamw(parameters: list[nn.Parameter], config: TrainingConfig) -> torch.optim.AdamW:
-    """One group that decays and one that does not. PyTorch's fused kernel updates all in one pass."""
-    groups = [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
-    ]
+    """Groups that decay and groups that do not. PyTorch's fused kernel updates all in one pass."""
+    matrices, vectors = [p for p in parameters if p.dim() >= 2], [p for p in parameters if p.dim() < 2]
     optimizer = torch.optim.AdamW(
-        [group for group in groups if group["params"]],
+        [
+            {"params": alike, "weight_decay": decay}
+            for some, decay in ((matrices, config.weight_decay), (vectors, 0.0))
+            for alike in spread_alike(some)
+        ],
         lr=config.learning_rate,
         betas=(config.beta1, config.beta2),
         fused=True,

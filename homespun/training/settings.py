@@ -5,6 +5,8 @@ from typing import Literal
 
 from homespun.common.errors import UsageError
 
+Parallel = Literal["replicated", "sharded", "hybrid", "tensor"]
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -45,10 +47,14 @@ class TrainingConfig:
     recompute: bool = field(
         default=False, metadata={"help": "work activations out again in backward: a third more work, far less memory"}
     )
-    parallel: Literal["replicated", "sharded", "hybrid"] = field(
-        default="replicated", metadata={"help": "under torchrun: whole model in each process, or shares of it"}
+    parallel: Parallel = field(
+        default="replicated",
+        metadata={"help": "under torchrun: in each process the whole model, shares of it, or a part of each block"},
     )
     shard_size: int = field(default=8, metadata={"help": "processes that share one model, with parallel = hybrid"})
+    tensor_size: int = field(
+        default=0, metadata={"help": "processes that divide every block, with parallel = tensor (0: all)"}
+    )
     workers: int = field(default=0, metadata={"help": "threads that make batches ahead (0: made when needed)"})
     device: str = field(default="auto", metadata={"help": "cpu, cuda, cuda:1 …; auto: a GPU where there is one"})
     threads: int = field(default=0, metadata={"help": "processor threads (0: one per core)"})
@@ -87,6 +93,7 @@ class TrainingConfig:
             ("outlier_factor", 0),
             ("workers", 0),
             ("shard_size", 1),
+            ("tensor_size", 0),
         ):
             if not getattr(self, key) >= least:
                 raise UsageError(f"training.{key} is {getattr(self, key)}; it must be at least {least}")
@@ -104,3 +111,7 @@ class TrainingConfig:
                 f"training.batch_size {self.batch_size} is not a multiple of "
                 f"training.micro_batch_size {self.micro_batch_size}"
             )
+
+    def parts_of_block(self, processes: int) -> int:
+        """Among how many of the processes every block is divided; they are given the same rows."""
+        return min(self.tensor_size or processes, processes) if self.parallel == "tensor" else 1

@@ -48,7 +48,7 @@ def exact_loss(
     objective.eval()
     sums = torch.zeros(2 + len(measures), dtype=torch.float64)
     for batch in batches:
-        part = batch if world.size == 1 else batch.share(world.rank, world.size)
+        part = batch if world.shares == 1 else batch.share(world.share, world.shares)
         with autocast(device, precision):
             sums += torch.stack([one.double() for one in objective(part.to(device))]).cpu()
     objective.train(was_training)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as distributed
+from torch.distributed.device_mesh import DeviceMesh
 
 from homespun.common.errors import HomespunError, UsageError
 
@@ -22,22 +23,36 @@ PATIENCE_WITH_THE_FIRST = datetime.timedelta(hours=12)  # which reads, cleans an
 
 @dataclass(frozen=True)
 class World:
-    """``rank`` of ``size`` processes; ``local_rank`` on this machine."""
+    """``rank`` of ``size`` processes; ``local_rank`` on this machine.
+
+    ``mesh``: where processes divide every block, their groups ("data") and their places in a group ("tensor").
+    """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
     patient: distributed.ProcessGroup | None = None
+    mesh: DeviceMesh | None = None
 
     @property
     def is_first(self) -> bool:
         """The process that writes files and talks."""
         return self.rank == 0
 
+    @property
+    def shares(self) -> int:
+        """Into how many shares the rows of a batch are divided: one for each process, or for each group."""
+        return self.size if self.mesh is None else self.mesh.size(0)
+
+    @property
+    def share(self) -> int:
+        """Which of them this process has."""
+        return self.rank if self.mesh is None else self.mesh.get_local_rank("data")
+
     def sum(self, values: torch.Tensor) -> torch.Tensor:
-        """Sum over all processes, in place."""
-        if self.size > 1:
-            distributed.all_reduce(values)
+        """Sum over the shares, in place."""
+        if self.shares > 1:
+            distributed.all_reduce(values, group=None if self.mesh is None else self.mesh.get_group("data"))
         return values
 
     def largest(self, values: list[int]) -> list[int]:

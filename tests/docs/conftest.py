@@ -15,6 +15,7 @@ import torch
 from homespun.cli.main import run
 from homespun.inference.load import load_for_inference
 from homespun.interchange.huggingface.peft.writing import write_adapter
+from tests.docs.pages import ROOT
 from tests.docs.shell import SMALL
 from tests.images.conftest import png_bytes, stripes
 from tests.interchange.adapters import random_adapter
@@ -90,6 +91,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, demo_run: Path) -
     write_messages(tmp_path / "messages.csv")
     write_dialogues(tmp_path)
     write_images(tmp_path)
+    for file in (ROOT / "examples" / "tasks").iterdir():
+        shutil.copy(file, tmp_path)
     shutil.copytree(demo_run, tmp_path / "runs" / "demo")
     shutil.copytree(demo_run.with_name("adapters"), tmp_path / "adapters")
     monkeypatch.chdir(tmp_path)

@@ -109,13 +109,17 @@ def test_sigterm_saves_and_one_process_goes_on(text_folder: Path, tmp_path: Path
 
 @pytest.mark.parametrize(
     ("option", "line"),
-    [("--training.batch-size=3", "cannot be divided among 2 processes"), ("--training.device=cuda", "no GPU")],
+    [
+        ("--training.batch-size=3", "cannot be divided among 2 processes"),
+        ("--training.device=cuda", "no GPU"),
+        ("--model.key-value-heads=1 --training.parallel=tensor", "model.key_value_heads 1 must be as many"),
+    ],
 )
 def test_what_cannot_be_is_said_once(option: str, line: str, text_folder: Path, tmp_path: Path) -> None:
     if "cuda" in option and torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     options = [other for other in OPTIONS if other.partition("=")[0] != option.partition("=")[0]]
-    launcher = torchrun("train", str(text_folder), "--out", str(tmp_path / "out"), *options, option)
+    launcher = torchrun("train", str(text_folder), "--out", str(tmp_path / "out"), *options, *option.split())
     _, errors = launcher.communicate(timeout=120)
     assert launcher.returncode != 0
     (said,) = complaints(errors)

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from homespun.common.errors import UsageError
-from homespun.models.settings import GPTConfig
+from homespun.models.arithmetic import matrix_parameters, parameter_count
+from homespun.models.settings import GPTConfig, LSTMConfig, ModelConfig
 from homespun.training.estimate import (
     GPU,
     GPUS,
@@ -64,13 +65,35 @@ def test_more_gpus_take_less_time_for_the_same_price() -> None:
 
 def test_shares_add_up_to_the_whole() -> None:
     training = TrainingConfig(shard_size=8)
-    assert shares_by_layout(training, 32) == {"replicated": 1, "sharded": 32, "hybrid": 8}
+    assert shares_by_layout(training, 32) == {"replicated": 1, "sharded": 32, "hybrid": 8, "tensor": 1}
     assert shares_by_layout(training, 4)["hybrid"] == 4
     whole, share = (training_memory(GPT3, training, 1, shares) for shares in (1, 32))
     for name in ("weights", "gradients", "moments"):
         assert getattr(share, name) * 32 == getattr(whole, name)
     assert (share.activations, share.loss) == (whole.activations, whole.loss)
     assert whole.gathered == 0 < share.gathered < whole.weights
+
+
+def test_divided_blocks_hold_a_part_of_each_and_all_embeddings() -> None:
+    layouts = {one.name: one for one in estimate(GPT3, TrainingConfig(), Cluster(32)).layouts}
+    whole, part = layouts["replicated"].memory, layouts["tensor"].memory
+    blocks, rest = matrix_parameters(GPT3), parameter_count(GPT3) - matrix_parameters(GPT3)
+    assert part.weights == part.gradients == pytest.approx(4 * (blocks / 32 + rest), rel=5e-3)
+    assert part.moments == pytest.approx(4 * (blocks / 32 + 2 * rest), rel=5e-3)
+    assert part.loss == whole.loss and part.gathered == 0
+    assert whole.activations / 32 < part.activations < whole.activations / 2  # the residual stream is not divided
+    assert part.total < whole.total
+    eight = {one.name: one for one in estimate(GPT3, TrainingConfig(tensor_size=8), Cluster(32)).layouts}
+    assert part.weights < eight["tensor"].memory.weights < whole.weights / 7
+    assert eight["tensor"].memory.gathered > 0  # groups average their gradients
+
+
+@pytest.mark.parametrize(
+    "model", [small(key_value_heads=2), small(heads=8, head_width=32), small(experts=4), LSTMConfig(context=32)]
+)
+def test_what_cannot_be_divided_has_no_such_layout(model: ModelConfig) -> None:
+    names = [one.name for one in estimate(model, FP32, Cluster(3)).layouts]
+    assert names == ["replicated", "sharded", "hybrid"]
 
 
 @pytest.mark.parametrize("shares", [1, 4])

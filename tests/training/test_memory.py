@@ -306,8 +306,11 @@ def test_processes_share_the_rows_and_the_model(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("WORLD_SIZE", "4")
     replicated = replace(FP32, batch_size=16)
     sharded = replace(replicated, parallel="sharded")
+    divided = replace(replicated, parallel="tensor", tensor_size=2)
     fits = [
-        planning.fit_into_memory(small(), way, frozenset(), torch.device("cpu"))[1] for way in (replicated, sharded)
+        planning.fit_into_memory(small(), way, frozenset(), torch.device("cpu"))[1]
+        for way in (replicated, sharded, divided)
     ]
-    assert [fit.rows_at_once for fit in fits] == [4, 4]
-    assert [fit.needed for fit in fits] == [needed_bytes(small(), FP32, 4, 4, shares) for shares in (1, 4)]
+    assert [fit.rows_at_once for fit in fits] == [4, 4, 8]
+    assert [fit.needed for fit in fits[:2]] == [needed_bytes(small(), FP32, 4, 4, shares) for shares in (1, 4)]
+    assert fits[2].needed == needed_bytes(small(), divided, 8, 8, parts=2) < needed_bytes(small(), FP32, 8, 8)

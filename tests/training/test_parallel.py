@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import json
 import shutil
 import textwrap
 import time
@@ -17,6 +18,7 @@ import torch
 from hypothesis import given, settings, strategies
 from processes import Processes
 from safetensors.torch import load_file
+from torch.distributed.tensor import DTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from homespun.batches.ahead import Ahead
@@ -34,6 +36,7 @@ from homespun.training.loop import TrainingRun, train, train_step
 from homespun.training.losses import NextToken, Objective
 from homespun.training.pace import FixedPace
 from homespun.training.parallel import PARALLEL, check_batch
+from homespun.training.settings import TrainingConfig
 from homespun.training.validation import ExactLoss, exact_loss
 from homespun.training.world import World
 
@@ -54,7 +57,10 @@ WAYS = {
     "sharded": {"training.parallel": "sharded"},
     "hybrid, groups of 2": {"training.parallel": "hybrid", "training.shard_size": 2},
     "hybrid, groups of 1": {"training.parallel": "hybrid", "training.shard_size": 1},
+    "tensor": {"training.parallel": "tensor", "model.key_value_heads": 4},  # groups of heads cannot be divided
+    "tensor, groups of 1": {"training.parallel": "tensor", "training.tensor_size": 1},
 }
+KEEP_HEADS = {"model.key_value_heads": 4}
 every_way = pytest.mark.parametrize("way", WAYS)
 
 
@@ -102,7 +108,7 @@ def parts_of(world: World, path: Path, changes: dict[str, Any], stack: ExitStack
     """A run in ``path``, at its newest checkpoint."""
     config = replace_values(load_toml(path / "config.toml"), CONFIGURATION | changes)
     run, place = RunFolder(path), prepare_process(config.training, Silent(), world)
-    return assemble(run, config, pretraining(run, config, world), place, FixedPace(), Silent(), stack)[0]
+    return assemble(run, config, pretraining(run, config, place.world), place, FixedPace(), Silent(), stack)[0]
 
 
 def train_whole(world: World, path: Path, changes: dict[str, Any]) -> bool:
@@ -138,18 +144,28 @@ def assert_equal_weights(path: Path, other: Path, within: float = 1e-5) -> None:
         torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=within, msg=lambda text, name=name: name + text)
 
 
-@pytest.fixture(scope="module")
-def alone(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """``alone(optimizer)``: the run folder of one process that takes each batch in two halves; made once."""
-    made: dict[str, Path] = {}
+def told(path: Path) -> dict[str, list[float]]:
+    """What a run has said of each window of steps, and of itself at the end."""
+    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text("utf-8").splitlines()]
+    steps = {f"step {line['step']}": [line["loss"], line["gradient_norm"]] for line in lines if "gradient_norm" in line}
+    result = json.loads((path / "result.json").read_text("utf-8"))
+    return steps | {"end": [result[key] for key in ("validation_loss", "validation_tokens", "tokens_seen")]}
 
-    def make(optimizer: str) -> Path:
-        if optimizer not in made:
+
+@pytest.fixture(scope="module")
+def alone(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``alone(optimizer, way)``: the run folder of one process that takes each batch in two halves; made once."""
+    made: dict[tuple[str, bool], Path] = {}
+
+    def make(optimizer: str, way: str = "replicated") -> Path:
+        shape = {key: value for key, value in WAYS[way].items() if key.startswith("model.")}
+        key = (optimizer, bool(shape))
+        if key not in made:
             path = tmp_path_factory.mktemp("alone") / optimizer
             shutil.copytree(prepared, path, ignore=lambda folder, names: ["checkpoints"])
-            assert train_whole(ONE, path, {"training.optimizer": optimizer, "training.micro_batch_size": 4})
-            made[optimizer] = path
-        return made[optimizer]
+            assert train_whole(ONE, path, shape | {"training.optimizer": optimizer, "training.micro_batch_size": 4})
+            made[key] = path
+        return made[key]
 
     return make
 
@@ -161,16 +177,20 @@ def test_two_processes_have_the_weights_of_one_with_accumulation(
 ) -> None:
     path = fresh("pair")
     assert pair.call(train_whole, path, WAYS[way] | {"training.optimizer": optimizer}) == [True, True]
-    assert_equal_weights(path, alone(optimizer))
+    assert_equal_weights(path, alone(optimizer, way))
+    ours, theirs = told(path), told(alone(optimizer, way))
+    assert ours.keys() == theirs.keys() and len(ours) > STEPS // 5
+    for key, values in ours.items():
+        assert values == pytest.approx(theirs[key], rel=1e-4), key
 
 
-@pytest.mark.parametrize("way", ["replicated", "sharded"])
+@pytest.mark.parametrize("way", ["replicated", "sharded", "tensor"])
 def test_accumulation_within_each_of_two_processes_changes_nothing(
     way: str, pair: Processes, fresh: Callable[[str], Path], alone: Callable[[str], Path]
 ) -> None:
-    path = fresh("pair")
-    pair.call(train_whole, path, WAYS[way] | {"training.micro_batch_size": 2})
-    assert_equal_weights(path, alone("adamw"))
+    path, shares = fresh("pair"), 1 if way == "tensor" else 2
+    pair.call(train_whole, path, WAYS[way] | {"training.micro_batch_size": 4 // shares})
+    assert_equal_weights(path, alone("adamw", way))
 
 
 class Messages(TorchDispatchMode):
@@ -211,6 +231,18 @@ def test_gradients_are_exchanged_once_a_step_however_many_micro_batches_there_ar
         assert counts[operation] == expected
 
 
+@pytest.mark.parametrize("micro", [8, 2])
+def test_divided_blocks_exchange_activations_and_no_weights(
+    micro: int, pair: Processes, fresh: Callable[[str], Path]
+) -> None:
+    """In each of two blocks two sums on the way forward, two back, and those for the gains of queries and keys."""
+    changes = WAYS["tensor"] | {"training.micro_batch_size": micro}
+    for counts in pair.call(messages_of_a_step, fresh("step"), changes):
+        sums = 2 * (2 + 2 + 2) * 8 // micro
+        names = ("all_reduce", "wait_tensor", "_wrap_tensor_autograd")
+        assert counts == {f"_c10d_functional::{name}": sums for name in names}
+
+
 @every_way
 def test_another_number_of_processes_goes_on_with_a_checkpoint(
     way: str, pair: Processes, fresh: Callable[[str], Path], alone: Callable[[str], Path]
@@ -220,10 +252,66 @@ def test_another_number_of_processes_goes_on_with_a_checkpoint(
     assert pair.call(train_until, path, changes, 15) == [15, 15]
     assert train_until(ONE, path, changes, 30) == 30
     assert pair.call(train_until, path, changes, STEPS) == [STEPS, STEPS]
-    assert_equal_weights(path, alone("muon"))
+    assert_equal_weights(path, alone("muon", way))
 
 
-@pytest.mark.parametrize("way", ["replicated", "sharded"])
+def held_by_all(world: World, path: Path, changes: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """After a few steps, what this process has of the parameters that are not divided."""
+    with ExitStack() as stack:
+        run = parts_of(world, path, changes, stack)
+        for _ in range(3):
+            train_step(run, 1.0)
+            run.state.step += 1
+        return {
+            name: tensor.detach().clone()
+            for name, tensor in run.model.named_parameters()
+            if not isinstance(tensor, DTensor)
+        }
+
+
+def test_processes_that_divide_blocks_drop_the_same_activations(pair: Processes, fresh: Callable[[str], Path]) -> None:
+    first, second = pair.call(held_by_all, fresh("dropped"), WAYS["tensor"] | {"model.dropout": 0.3})
+    assert first.keys() == second.keys() and "token_embedding.weight" in first
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name]), name
+
+
+def train_as_begun_otherwise(world: World, path: Path, changes: dict[str, Any], stop: int) -> int:
+    """``train_until``, but nobody minds that the checkpoint names another way of sharing."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("homespun.pipeline.assemble.check_made_with", lambda checkpoint, now: None)
+        return train_until(world, path, changes, stop)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_every_way_goes_on_from_the_checkpoints_of_divided_blocks_and_the_other_way_round(
+    optimizer: str, pair: Processes, fresh: Callable[[str], Path], alone: Callable[..., Path]
+) -> None:
+    path, shape = fresh("relay"), WAYS["tensor"] | {"training.optimizer": optimizer, "training.average_decay": 0.9}
+    for stop, way in zip(range(7, STEPS, 7), ("tensor", "replicated", "tensor", "sharded", "tensor"), strict=False):
+        assert pair.call(train_as_begun_otherwise, path, shape | WAYS[way] | KEEP_HEADS, stop) == [stop, stop]
+    assert train_as_begun_otherwise(ONE, path, shape, 42) == 42
+    assert pair.call(train_as_begun_otherwise, path, shape, STEPS - 1) == [STEPS - 1] * 2
+    changes = shape | {"training.average_decay": 0.0}
+    assert pair.call(train_as_begun_otherwise, path, changes, STEPS) == [STEPS, STEPS]
+    assert_equal_weights(path, alone(optimizer, "tensor"))
+
+
+def test_groups_that_divide_every_block_share_the_rows(
+    fresh: Callable[[str], Path], alone: Callable[..., Path]
+) -> None:
+    """Two groups of two, with micro-batches."""
+    path, four = fresh("four"), Processes(4)
+    changes = WAYS["tensor"] | {"training.tensor_size": 2, "training.micro_batch_size": 2}
+    try:
+        assert four.call(train_until, path, changes, 20) == [20] * 4
+        assert four.call(train_until, path, changes, STEPS) == [STEPS] * 4
+    finally:
+        four.kill()
+    assert_equal_weights(path, alone("adamw", "tensor"))
+
+
+@pytest.mark.parametrize("way", ["replicated", "sharded", "tensor"])
 def test_killed_and_started_again_two_processes_have_the_same_bytes(
     way: str, pair: Processes, fresh: Callable[[str], Path]
 ) -> None:
@@ -299,15 +387,15 @@ def validated(world: World, path: Path, changes: dict[str, Any], count: int, row
     with ExitStack() as stack:
         run = parts_of(world, path, changes, stack)
         batches = validation_windows(count, rows)
-        return exact_loss(run.objective, batches, 100, torch.device("cpu"), "fp32", world)
+        return exact_loss(run.objective, batches, 100, torch.device("cpu"), "fp32", run.world)
 
 
 @pytest.mark.parametrize(("count", "rows"), [(1, 4), (5, 2), (7, 4), (8, 4)])
-@pytest.mark.parametrize("way", ["replicated", "sharded"])
+@pytest.mark.parametrize("way", ["replicated", "sharded", "tensor"])
 def test_the_exact_loss_is_that_of_one_process_also_where_windows_cannot_be_shared_evenly(
     way: str, count: int, rows: int, pair: Processes, fresh: Callable[[str], Path]
 ) -> None:
-    wanted = validated(ONE, fresh("one"), {}, count, rows)
+    wanted = validated(ONE, fresh("one"), WAYS[way], count, rows)
     for found in pair.call(validated, fresh("two"), WAYS[way], count, rows):
         assert found.tokens == wanted.tokens == count * 16 - 9
         assert found.loss == pytest.approx(wanted.loss, abs=1e-6)
@@ -350,14 +438,14 @@ def train_spoiled(world: World, path: Path, changes: dict[str, Any], what: str) 
 
 
 @pytest.mark.parametrize("what", SPOILS)
-@pytest.mark.parametrize("way", ["replicated", "sharded"])
+@pytest.mark.parametrize("way", ["replicated", "sharded", "tensor"])
 def test_a_number_lost_in_one_process_is_a_step_skipped_in_all(
     way: str, what: str, pair: Processes, fresh: Callable[[str], Path]
 ) -> None:
     one, two = fresh("one"), fresh("two")
-    changes = {"training.steps": 20}
+    changes = WAYS[way] | {"training.steps": 20}
     assert train_spoiled(ONE, one, changes, what) == (20, 1)
-    assert pair.call(train_spoiled, two, changes | WAYS[way], what) == [(20, 1), (20, 1)]
+    assert pair.call(train_spoiled, two, changes, what) == [(20, 1), (20, 1)]
     assert_equal_weights(two, one)
 
 
@@ -373,6 +461,11 @@ def parallel_error(world: World, path: Path, changes: dict[str, Any]) -> str:
     [
         ({"training.batch_size": 7}, "training.batch_size 7 cannot be divided among 2 processes; start 1"),
         ({"training.parallel": "hybrid", "training.shard_size": 3}, "training.shard_size 3 does not divide the 2 proc"),
+        ({"training.parallel": "tensor"}, "model.key_value_heads 2 must be as many as model.heads 4; take another way"),
+        ({"training.parallel": "tensor", "model.heads": 1, "model.key_value_heads": 0}, "model.heads 1 cannot be div"),
+        ({"training.parallel": "tensor", "model.experts": 2}, "experts are not divided; take another way"),
+        (WAYS["tensor"] | {"model.feedforward_width": 33}, "33 hidden channels cannot be divided among 2 processes"),
+        (WAYS["tensor, groups of 1"] | {"training.batch_size": 7}, "cannot be divided among 2 processes; start 1"),
     ],
 )
 def test_what_cannot_be_shared_is_said(
@@ -384,11 +477,12 @@ def test_what_cannot_be_shared_is_said(
 
 @pytest.mark.parametrize(("batch", "processes"), list(itertools.product([1, 2, 6, 8, 9], [1, 2, 3, 4])))
 def test_a_batch_is_accepted_exactly_if_it_can_be_divided(batch: int, processes: int) -> None:
+    training = TrainingConfig(batch_size=batch)
     if batch % processes == 0:
-        check_batch(batch, World(0, processes))
+        check_batch(training, World(0, processes))
     else:
         with pytest.raises(UsageError):
-            check_batch(batch, World(0, processes))
+            check_batch(training, World(0, processes))
 
 
 def test_every_way_is_tested() -> None:

@@ -81,7 +81,8 @@ def model_settings(values: dict[str, Any]) -> ModelConfig:
             within.setdefault(part, {})[rest] = value
         else:
             given[name] = tuple(value) if isinstance(value, list) else value
-    return kind(**given, **{part: model_settings(settings) for part, settings in within.items()})
+    given |= {part: model_settings(settings) for part, settings in within.items()}
+    return kind(**given)
 
 
 def text_settings(values: dict[str, Any]) -> TextModelConfig:

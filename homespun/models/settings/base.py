@@ -85,6 +85,15 @@ class ModelConfig:
         """How many numbers generation keeps of one text as long as the context, so as not to work them out again."""
         return 0
 
+    def why_not_divided(self, processes: int) -> str:
+        """Why so many processes cannot take a part of every block each, in a few words; empty if they can."""
+        return f"the layers of {self.architecture} are not made for it" if processes > 1 else ""
+
+    def part_of(self, processes: int) -> "ModelConfig":
+        """What one of so many processes has of the model, where they take a part of every block each."""
+        assert processes == 1
+        return self
+
     def check_at_least(self, least: int, *names: str) -> None:
         """``UsageError`` for the first of these settings that is smaller, or no number."""
         for name in names:

@@ -1,6 +1,6 @@
 """The shape of a decoder-only transformer: what a user can write under ``[model]`` for ``architecture = "gpt"``."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from homespun.common.errors import UsageError
@@ -111,6 +111,30 @@ class GPTConfig(TextModelConfig):
     def cached_numbers(self) -> int:
         """Keys and values of every position."""
         return 2 * self.layers * self.count_of_key_value_heads * self.width_of_head * self.context
+
+    def why_not_divided(self, processes: int) -> str:
+        """Whole heads, with their keys and values, and equal parts of the hidden channels."""
+        if processes > 1 and self.experts:
+            return "experts are not divided"
+        if processes > 1 and self.count_of_key_value_heads != self.heads:
+            return f"model.key_value_heads {self.key_value_heads} must be as many as model.heads {self.heads}"
+        if self.heads % processes:
+            return f"model.heads {self.heads} cannot be divided among {processes} processes"
+        if self.hidden_width % processes:
+            return f"{self.hidden_width} hidden channels cannot be divided among {processes} processes"
+        return ""
+
+    def part_of(self, processes: int) -> "GPTConfig":
+        """A decoder with fewer heads and hidden channels; the residual stream stays as wide."""
+        if processes == 1:
+            return self
+        return replace(
+            self,
+            heads=self.heads // processes,
+            key_value_heads=self.key_value_heads // processes,
+            head_width=self.width_of_head,
+            feedforward_width=self.hidden_width // processes,
+        )
 
     def window_of_layer(self, layer: int) -> int:
         """How many tokens this layer (from 0) looks back on, itself among them; 0: all.
