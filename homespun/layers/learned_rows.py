@@ -60,7 +60,8 @@ def learn_rows(model: Any, tokens: Sequence[int]) -> None:
 
 def held(weight: nn.Parameter) -> nn.Parameter:
     """It does not move."""
-    return weight.requires_grad_(False)
+    weight.requires_grad_(False)
+    return weight
 
 
 def rows_of(weight: nn.Parameter, places: torch.Tensor) -> nn.Parameter:
@@ -76,7 +77,7 @@ def settle_rows(model: Any) -> None:
     tied = model.head.fixed is model.token_embedding.fixed
     embedding = nn.Parameter(model.token_embedding.weight)
     head = embedding if tied else nn.Parameter(model.head.weight)
-    model.token_embedding = nn.Embedding(*embedding.shape, _weight=embedding)
+    model.token_embedding = nn.Embedding(embedding.shape[0], embedding.shape[1], _weight=embedding)
     model.token_embedding.weight = embedding
     model.head = nn.Linear(head.shape[1], head.shape[0], bias=False, device="meta")
     model.head.weight = head
