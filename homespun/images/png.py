@@ -42,6 +42,10 @@ class Header:
         return -(-self.width * self.bits_of_pixel // 8)
 
 
+class Unread(Exception):
+    """A sound file of a sort that is refused, with what to do instead."""
+
+
 def read_png(path: Path) -> np.ndarray:
     """The pixels (H, W, 1 or 3) of a file; what is wrong with it is one line that names it."""
     try:
@@ -54,7 +58,7 @@ def read_png(path: Path) -> np.ndarray:
         return pixels(samples(rows, header), header, palette)
     except ValueError as error:
         raise DamagedFileError(f"{path} is no PNG file, or damaged: {error}") from error
-    except NotImplementedError as error:
+    except Unread as error:
         raise HomespunError(f"{path}: {error}") from error
 
 
@@ -104,7 +108,7 @@ def header_of(data: bytes) -> Header:
     if not 0 < width * height <= LARGEST:
         raise ValueError(f"its header says {width} x {height} pixels")
     if interlaced:
-        raise NotImplementedError("interlaced PNG files are not read; save it without interlacing")
+        raise Unread("interlaced PNG files are not read; save it without interlacing")
     return Header(width, height, depth, colour)
 
 

@@ -5,6 +5,7 @@ A subclass writes ``hidden`` and ``new_cache``; reading logits off, and what tra
 Shapes: B batch, T positions in this call, C width, V vocabulary.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -29,7 +30,7 @@ class Cache(Protocol):
         ...
 
 
-class LanguageModel(nn.Module, Generic[C]):
+class LanguageModel(nn.Module, ABC, Generic[C]):
     """Token ids to activations to logits. A subclass ends its ``__init__`` with the head.
 
     ``read_out``: the parts behind the activations, which nobody needs who only reads texts.
@@ -52,16 +53,16 @@ class LanguageModel(nn.Module, Generic[C]):
             head.weight = self.token_embedding.weight
         return head
 
+    @abstractmethod
     def hidden(self, tokens: torch.Tensor, cache: Any = None, documents: torch.Tensor | None = None) -> torch.Tensor:
         """Token ids (B, T) -> activations (B, T, C) before the head; a cache continues earlier calls.
 
         ``documents`` (B, T): which text of its row a token belongs to; it knows nothing of the others.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def new_cache(self, batch: int) -> Cache:
         """An empty cache for ``batch`` sequences."""
-        raise NotImplementedError
 
     def penalty(self) -> torch.Tensor | None:
         """What training adds to the mean loss, of the last ``hidden`` in training (0-d); None for most models."""

@@ -1,5 +1,6 @@
 """What the settings of every architecture have in common, and the checks of a single value."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
@@ -8,7 +9,7 @@ from homespun.common.errors import UsageError
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(ABC):
     """The sizes that every model has. Subclasses say which architecture they are of, and add their own.
 
     ``task``: what the model learns from (``homespun.training.tasks``). ``reads``: what it is shown, "text" or "images".
@@ -53,19 +54,19 @@ class ModelConfig:
         return self
 
     @property
+    @abstractmethod
     def positions_in_row(self) -> int:
         """Positions of one row of a batch: what memory is taken for."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def targets_in_row(self) -> int:
         """Targets of one row of a batch: what losses are means over, and speeds and operations are counted for."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def outputs(self) -> int:
         """Logits for one target."""
-        raise NotImplementedError
 
     @property
     def read_out_share(self) -> float:
@@ -77,9 +78,9 @@ class ModelConfig:
         """How often the exact loss of a split reads it."""
         return 1
 
+    @abstractmethod
     def forward_flops(self, matrices: int) -> float:
         """Operations of a forward pass for one target; ``matrices``: weights of the block matrices."""
-        raise NotImplementedError
 
     def cached_numbers(self) -> int:
         """How many numbers generation keeps of one text as long as the context, so as not to work them out again."""
