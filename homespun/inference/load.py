@@ -12,7 +12,7 @@ from homespun.inference.uses import USES
 from homespun.models.classifier import Classifier
 from homespun.models.finetuned import Finetuned
 from homespun.models.registry import build_model
-from homespun.models.settings import model_settings
+from homespun.models.settings import ModelConfig, model_settings
 from homespun.models.vit import ViT
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.checkpoint import TOKENIZER, load_weights, newest_checkpoint
@@ -65,10 +65,15 @@ def find_model(run: Path, reads: str, warn: Callable[[str], None]) -> tuple[Path
     except (AttributeError, TypeError, UsageError) as error:
         raise DamagedFileError(f"{checkpoint / 'config.json'} does not fit this version ({error})") from error
     if config.in_use.reads != reads:
-        use = USES[config.task]
-        (_, command), *_ = use.commands_for(run, use.left_open)
-        raise UsageError(f"the model of {run} reads {config.reads}, not {reads}: {command}")
+        raise other_reader(run, config, reads)
     return checkpoint, config
+
+
+def other_reader(run: Path, config: ModelConfig, reads: str) -> UsageError:
+    """What is said where the model of a run reads something else than is needed, with a command that it is good for."""
+    use = USES[config.task]
+    (_, command), *_ = use.commands_for(run, use.left_open)
+    return UsageError(f"the model of {run} reads {config.reads}, not {reads}: {command}")
 
 
 def find_newest(run: Path, warn: Callable[[str], None]) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from homespun.common.configuration import flatten
 from homespun.common.errors import DamagedFileError, UsageError
 from homespun.common.files import read_json, write_json
-from homespun.inference.load import find_newest, load_newest
+from homespun.inference.load import find_newest, load_newest, other_reader
 from homespun.interchange.forms import find_fault, forms_of
 from homespun.interchange.kinds import KINDS
 from homespun.interchange.manifest import check_manifest
@@ -65,6 +65,8 @@ def read_run(run: Path, warn: Callable[[str], None]) -> Weights:
     """The newest whole checkpoint of a run folder, whatever its model reads; of a finetuned one what is left of it."""
     checkpoint = find_newest(run, warn)
     config = read_settings(checkpoint / CONFIG)
+    if config.in_use.reads not in KINDS:
+        raise other_reader(run, config, "text")
     if config.in_use == config:
         return read_folder(checkpoint, Reading())
     _, model = load_newest(run, config.in_use.reads, warn)

@@ -191,7 +191,8 @@ def test_minimal_pairs(tmp_path: Path, pupil: Subject) -> None:
         good, bad = (score_naively(pupil.model, Request(ids[:1], ids[1:])).total for ids in whole)
         assert one["margin"] == pytest.approx(good - bad, abs=1e-3)
     longer = [{"a": "red = red" + " blue" * 90, "b": "red = red" + " blue" * 89 + " green"}, {"a": "x", "b": "x y"}]
-    record = evaluate(write_task(tmp_path, longer, kind="pairs", good="{a}", bad="{b}"), pupil)
+    fresh = Subject("pupil", pupil.model, TOKENIZER)
+    record = evaluate(write_task(tmp_path, longer, kind="pairs", good="{a}", bad="{b}"), fresh)
     assert "2 of 4 prompts are longer" in record["notes"][1]
     assert evaluate("agreement", pupil, limit=10)["figures"][0]["examples"] == 10
 

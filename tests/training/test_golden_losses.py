@@ -15,10 +15,14 @@ import torch
 from homespun.batches.batch import Batch
 from homespun.models.registry import MODELS
 from homespun.models.settings import (
+    AssistantConfig,
     BERTConfig,
+    ClassifierConfig,
+    ContinuedConfig,
     EncoderDecoderConfig,
     LSTMConfig,
     ModelConfig,
+    PreferredConfig,
     RWKVConfig,
     ViTConfig,
 )
@@ -65,6 +69,16 @@ CASES: dict[str, tuple[ModelConfig, TrainingConfig]] = {
         replace(TRANSLATION, norm_order="pre", feedforward="swish", logit_biases=True, dropout=0.0),
         replace(MUON, optimizer="adamw"),
     ),
+    "classifier, low rank": (
+        ClassifierConfig(body=QWEN3, labels=("1", "3"), trained="lora", dropout=0.1),
+        replace(MUON, learning_rate=2e-3),
+    ),
+    "assistant, last layers, rows of new tokens": (
+        AssistantConfig(body=QWEN3, trained="last-layers", learned_tokens=(30, 31), packed=True),
+        replace(MUON, optimizer="adamw"),
+    ),
+    "preferred, full": (PreferredConfig(body=QWEN3), replace(MUON, learning_rate=1e-3)),
+    "continued, low rank": (ContinuedConfig(body=QWEN3, trained="lora"), MUON),
 }
 
 
@@ -97,7 +111,37 @@ def rows_with_gaps(number: int) -> Batch:
     return Batch(rows.scatter(1, places, 32), rows.gather(1, places), segments=segments, places=places, follows=follows)
 
 
+def counted(number: int) -> Batch:
+    """The first eight as texts, all of the same length, and by which number each counts up as its class."""
+    batch = sequences(number)
+    classes = (batch.targets[:, 0] - batch.inputs[:, 0]) % 32 // 2
+    return Batch(batch.inputs, classes, documents=torch.ones_like(batch.inputs))
+
+
+def told_in_part(number: int) -> Batch:
+    """The same as conversations, two in a row, each with an answer at its end."""
+    batch = sequences(number)
+    halves = 1 + (torch.arange(QWEN3.context) >= 8).long().expand(8, -1)
+    places = torch.tensor([5, 6, 7, 13, 14]).expand(8, -1)
+    return Batch(batch.inputs, batch.targets.gather(1, places), documents=halves, places=places)
+
+
+def pairs_of_answers(number: int) -> Batch:
+    """Rows with a second one beside each that ends wrongly; a base that thinks both equally likely."""
+    right = sequences(number).inputs
+    wrong = torch.cat([right[:, :8], right[:, 8:].flip(1)], dim=1)
+    inputs = torch.stack([right, wrong], dim=1)  # (B, 2, T)
+    return Batch(
+        inputs, torch.zeros(8, dtype=torch.long), documents=torch.ones_like(inputs),
+        places=torch.arange(7, 15).expand(8, 2, -1), reference=torch.zeros(8, 2),
+    )  # fmt: skip
+
+
 BATCHES = {
+    "text_classes": counted,
+    "answers": told_in_part,
+    "preferences": pairs_of_answers,
+    "continued": sequences,
     "next_token": sequences,
     "translation": sequences,
     "images": pictures,
