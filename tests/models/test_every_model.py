@@ -188,9 +188,10 @@ def test_the_weights_of_attention_can_be_taken_out(name: str) -> None:
             watched = objective(batch)
     torch.testing.assert_close(watched, plain, rtol=1e-4, atol=1e-4)
     assert len(seen) == sum(isinstance(module, AttentionLayer) for module in model.modules())
-    assert bool(seen) != isinstance(config, LSTMConfig | RWKVConfig)
+    assert bool(seen) != isinstance(config.in_use, LSTMConfig | RWKVConfig)
+    rows = batch.inputs.flatten(0, -2) if config.task == "preferences" else batch.inputs  # two answers, two rows
     for weights in seen:
-        assert weights.shape[:2] == (2, 4)
+        assert weights.shape[:2] == (len(rows), 4)
         torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
 
 

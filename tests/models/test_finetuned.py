@@ -149,7 +149,7 @@ def test_the_loss_is_that_of_each_conversation_alone(name: str, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: AssistantConfig(body=BERTConfig()), "cannot be finetuned to answer"),
+        (lambda: AssistantConfig(body=BERTConfig()), "does not go on with a text"),
         (lambda: AssistantConfig(body=LSTMConfig(), packed=True), "keep the texts of a row apart"),
         (lambda: AssistantConfig(body=replace(GPT, positions="learned"), packed=True), "keep the texts of a row apart"),
         (lambda: AssistantConfig(body=GPT, length=129), "reads 128 tokens at most"),
