@@ -19,6 +19,10 @@ def build(
     tokens: Annotated[str | None, Parameter(help="instead of --minutes: train on so many tokens, such as 10M")] = None,
     size: Annotated[str | None, Parameter(help="instead of --minutes: a model of about so many parameters")] = None,
     out: Annotated[Path | None, Parameter(help="the run folder [runs/NAME-OF-SOURCE]")] = None,
+    assistant: Annotated[
+        bool | None,
+        Parameter(help="go on: learn to answer questions on the sources' Python functions [where python is a source]"),
+    ] = None,
     plan: Annotated[bool, Parameter(negative=(), help="only print the plan")] = False,
     resume: Annotated[
         bool, Parameter(negative=(), help="continue the run in --out if there is one; else begin it")
@@ -31,8 +35,8 @@ def build(
     """Text in, a trained model and its report out.
 
     Measures this machine, chooses vocabulary, model, batch and steps for the lowest loss in the time
-    given (or for the tokens or the size given), says so, and does it. Interrupted, it continues with:
-    homespun train --resume RUN
+    given (or for the tokens or the size given), says so, and does it. Where Python's own library is read, the model
+    then learns to answer (homespun chat RUN/assistant). Interrupted, it continues with: homespun train --resume RUN
     """
     choices = choices_of(config)
     dial = Dial(
@@ -44,14 +48,17 @@ def build(
     unfinished = resume and (out / "run.json").exists()
     if not sources and not unfinished:
         raise UsageError("no SOURCE: name files or folders of text, or python (this interpreter's own library)")
+    from homespun.pipeline.assistant import is_usual
     from homespun.pipeline.build import begin, continue_run, show_plan
 
+    if assistant is None:
+        assistant = is_usual(list(sources), dial, choices.config.model)
     if plan:
-        return show_plan(list(sources), dial, choices, choose_reporter(), json_output)
+        return show_plan(list(sources), dial, choices, choose_reporter(), json_output, assistant)
     reporter = choose_reporter()
     if unfinished:
         return continue_run(out, reporter, json_output)
-    return begin(out, list(sources), dial, choices, ["homespun", *sys.argv[1:]], reporter, json_output)
+    return begin(out, list(sources), dial, choices, ["homespun", *sys.argv[1:]], reporter, json_output, assistant)
 
 
 def default_folder(sources: tuple[str, ...]) -> Path:

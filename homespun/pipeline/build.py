@@ -16,9 +16,17 @@ from typing import Any
 from homespun.batches.ahead import check_workers
 from homespun.common.configuration import flatten
 from homespun.common.errors import Interrupted, UsageError
-from homespun.common.files import remove_leftovers
+from homespun.common.files import read_json, remove_leftovers
 from homespun.common.progress import Reporter, Silent
 from homespun.inference.uses import USES
+from homespun.pipeline.assistant import (
+    begin_assistant,
+    check_goes_on,
+    goes_on,
+    is_over,
+    questions_stage,
+    with_time_kept,
+)
 from homespun.pipeline.configuration import Choices, configure, load_toml
 from homespun.pipeline.planning import plan_lines
 from homespun.pipeline.prepare_dialogues import FROM_CONVERSATIONS, FROM_PREFERENCES
@@ -26,7 +34,7 @@ from homespun.pipeline.prepare_field import FROM_FIELD
 from homespun.pipeline.prepare_images import FROM_IMAGES
 from homespun.pipeline.prepare_labelled import FROM_LABELLED
 from homespun.pipeline.prepare_text import FROM_TEXT
-from homespun.pipeline.run_folder import IMPORTED, RunFolder, create_run, locked
+from homespun.pipeline.run_folder import ASSISTANT, IMPORTED, RunFolder, create_run, locked
 from homespun.pipeline.settled import Clock, Preparation, Ready
 from homespun.pipeline.sinks import check_sinks
 from homespun.pipeline.train_stage import train_run
@@ -59,9 +67,15 @@ def begin(
     command: list[str],
     reporter: Reporter,
     json_output: bool,
+    assistant: bool = False,
 ) -> int:
-    """Start a run in the new folder ``out``. ``dial`` None: exactly as configured, no plan."""
+    """Start a run in the new folder ``out``. ``dial`` None: exactly as configured, no plan.
+
+    ``assistant``: it goes on to one, where its sources have questions for it.
+    """
     check_vocabulary_key(choices)
+    if assistant:
+        check_goes_on(choices.config.model)
     check_sinks(choices.config.training.sinks)
     preparation = PREPARATIONS[choices.config.model.reads]
     preparation.check(sources)
@@ -72,9 +86,9 @@ def begin(
         # A launcher that starts the processes of a run anew gives them the command that began it.
         if world.is_first and not (started_again() and (out / "run.json").exists()):
             origins = {key: choices.origins[key] for key in asked}
-            create_run(out, sources, dial, command, asked, origins, preparation.first_state)
+            create_run(out, sources, dial, command, asked, origins, preparation.first_state, assistant)
         world.wait()
-        return walk(run, reporter, json_output, world)
+        return go(run, reporter, json_output, world)
 
 
 def continue_run(out: Path, reporter: Reporter, json_output: bool) -> int:
@@ -85,7 +99,7 @@ def continue_run(out: Path, reporter: Reporter, json_output: bool) -> int:
             f"{out} was imported: it has weights, but neither the text nor the optimizer's state to go on with; "
             f"train a model of this shape from the beginning with: homespun train SOURCE --config {run.config}"
         )
-    if run.finished:
+    if is_over(run):
         if rank_asked() > 0:
             return 0  # the first process shows it
         reporter.say(f"{out} is finished.")
@@ -93,15 +107,30 @@ def continue_run(out: Path, reporter: Reporter, json_output: bool) -> int:
     choices = asked_choices(run)
     with join_world(choices.config.training.device) as world:
         check_machine(choices, run.dial(), world)
-        return walk(run, reporter, json_output, world)
+        return go(run, reporter, json_output, world)
 
 
-def show_plan(sources: list[str], dial: Dial, choices: Choices, reporter: Reporter, json_output: bool) -> int:
+def go(run: RunFolder, reporter: Reporter, json_output: bool, world: World) -> int:
+    """The run to its end, and on to the assistant that it becomes; each of them only if it is not finished."""
+    code = 0 if run.finished else walk(run, reporter, world, run.path)
+    if code == 0 and goes_on(run):
+        if world.is_first:
+            begin_assistant(run)
+        world.wait()
+        code = 0 if run.assistant.finished else walk(run.assistant, reporter, world, run.path)
+        if code == 0 and world.is_first:
+            write_report(run.path)  # it leads on to the other one
+    return code if code or not world.is_first else show_result(run, reporter, json_output)
+
+
+def show_plan(
+    sources: list[str], dial: Dial, choices: Choices, reporter: Reporter, json_output: bool, assistant: bool = False
+) -> int:
     """Read the sources, measure the machine, print the plan, leave nothing behind."""
     check_vocabulary_key(choices)
     with tempfile.TemporaryDirectory(prefix="homespun-plan-") as folder:
-        run = create_run(Path(folder) / "run", sources, dial, [], {}, {})
-        plan = PREPARATIONS[choices.config.model.reads].prepare(run, choices, dial, Clock(run), reporter).plan
+        run = create_run(Path(folder) / "run", sources, dial, [], {}, {}, goes_on=assistant)
+        plan = prepared(run, choices, Clock(run), reporter).plan
         print(json.dumps(plan.record(), indent=1) if json_output else "\n".join(plan_lines(plan)))
     return 0
 
@@ -123,11 +152,19 @@ def check_machine(choices: Choices, dial: Dial | None, world: World) -> None:
         check_batch(training, world)
 
 
-def walk(run: RunFolder, reporter: Reporter, json_output: bool, world: World) -> int:
-    """All stages in order, skipping what is there. Of several processes the first prepares, all of them train."""
+def prepared(run: RunFolder, choices: Choices, clock: Clock, reporter: Reporter) -> Ready:
+    """All before the training."""
+    dial = run.dial()
+    questions_stage(run, choices.config, dial, reporter)
+    return PREPARATIONS[choices.config.model.reads].prepare(run, choices, with_time_kept(run, dial), clock, reporter)
+
+
+def walk(run: RunFolder, reporter: Reporter, world: World, whole: Path) -> int:
+    """All stages in order, skipping what is there. Of several processes the first prepares, all of them train.
+    ``whole``: the folder with which a stopped run goes on."""
     if not world.is_first:
         return follow(run, world)
-    with locked(run), stoppable(run):
+    with locked(run), stoppable(whole):
         remove_leftovers(run.path)
         clock = Clock(run)
         choices = asked_choices(run)
@@ -135,7 +172,7 @@ def walk(run: RunFolder, reporter: Reporter, json_output: bool, world: World) ->
             share = max(1, available_cores() // processes_here())
             choices = choices.with_values({"training.threads": share}, "plan")
         planned = run.plan.exists()
-        ready = PREPARATIONS[choices.config.model.reads].prepare(run, choices, run.dial(), clock, reporter)
+        ready = prepared(run, choices, clock, reporter)
         if not planned:
             reporter.say("\n".join(plan_lines(ready.plan)))
         ready.finish()
@@ -150,7 +187,7 @@ def walk(run: RunFolder, reporter: Reporter, json_output: bool, world: World) ->
         if not finished:
             world.wait()  # the others are on their way out as well
             raise KeyboardInterrupt
-    return show_result(run, reporter, json_output)
+    return 0
 
 
 def follow(run: RunFolder, world: World) -> int:
@@ -169,7 +206,7 @@ def pace_of(run: RunFolder, ready: Ready) -> Pace:
 
 
 @contextlib.contextmanager
-def stoppable(run: RunFolder) -> Iterator[None]:
+def stoppable(whole: Path) -> Iterator[None]:
     """Ctrl-C and SIGTERM, at any moment, end with the line that says how to go on."""
 
     def stop(number: int, frame: object) -> None:
@@ -180,7 +217,7 @@ def stoppable(run: RunFolder) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise Interrupted(f"stopped and saved; go on with: homespun train --resume {run.path}") from None
+        raise Interrupted(f"stopped and saved; go on with: homespun train --resume {whole}") from None
     finally:
         if in_main_thread:
             signal.signal(signal.SIGTERM, previous)
@@ -195,20 +232,36 @@ def asked_choices(run: RunFolder) -> Choices:
 
 def show_result(run: RunFolder, reporter: Reporter, json_output: bool) -> int:
     """The last words: figures, samples, where the report is, what to do next."""
+    several = {"the trained model": run} | ({"the assistant": run.assistant} if goes_on(run) else {})
+    if json_output:
+        record = record_of(run) | ({ASSISTANT: record_of(run.assistant)} if goes_on(run) else {})
+        print(json.dumps(record, indent=1, ensure_ascii=False))
+        return 0
+    for who, one in several.items():
+        for sample in last_samples(one):
+            reporter.sample(who, sample.get("prompt", ""), sample.get("text", ""))
+        print("\n".join(summary_lines(read_run(one.path))))
+        print(f"report: {report_of(one)}")
+    *_, last = several.values()
+    use = USES[load_toml(last.config).model.task]
+    print("go on:  " + "   |   ".join(command for _, command in use.commands_for(last.path, use.left_open)))
+    return 0
+
+
+def record_of(run: RunFolder) -> dict[str, Any]:
+    """For programs; of a run that answers, also what it answered."""
+    report = report_of(run)
+    record = summary(read_run(run.path)) | {"report": str(report)}
+    answers = read_json(run.result).get("answers")
+    return record | ({"answers": answers["shown"]} if answers else {})
+
+
+def report_of(run: RunFolder) -> Path:
+    """The page, written if a kill has kept it from being so."""
     report = run.path / "report.html"
     if not report.exists():
         write_report(run.path)
-    facts = read_run(run.path)
-    if json_output:
-        print(json.dumps(summary(facts) | {"report": str(report)}, indent=1, ensure_ascii=False))
-        return 0
-    for sample in last_samples(run):
-        reporter.sample("the trained model", sample.get("prompt", ""), sample.get("text", ""))
-    print("\n".join(summary_lines(facts)))
-    print(f"report: {report}")
-    use = USES[load_toml(run.config).model.task]
-    print("go on:  " + "   |   ".join(command for _, command in use.commands_for(run.path, use.left_open)))
-    return 0
+    return report
 
 
 def last_samples(run: RunFolder) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """What an assistant learns, and from what: a base, and the run's own conversations; a few answers are shown meanwhile.
 
-At the end it is asked the questions of the validation that have a short answer.
+At the end it is asked the questions of the validation that have a short answer, and what the base thought of all the
+answers is worked out beside it.
 """
 
 from collections.abc import Callable
@@ -30,8 +31,10 @@ from homespun.pipeline.made_with import made_with_dialogues
 from homespun.pipeline.run_folder import RunFolder
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.checkpoint import load_weights
+from homespun.training.losses import Objective
 from homespun.training.memory import validation_rows
 from homespun.training.tasks import TASKS
+from homespun.training.validation import exact_loss
 from homespun.training.world import World
 
 SHOWN, CHARACTERS_SHOWN = 4, 240
@@ -57,7 +60,10 @@ def conversation_lesson(run: RunFolder, config: Configuration, world: World) -> 
         found = exact_answers(
             read_split(run.conversations, "validation"), lambda messages: say(model, messages, surest)
         )
-        return {"answers": found} if found else {}
+        device = next(model.parameters()).device
+        base = Objective(Finetuned(shape, checked_base(run, shape)).to(device), TASKS[shape.task])
+        before = exact_loss(base, every_row(rows["validation"], at_once), None, device, "fp32")
+        return {"before": {"loss": before.loss, "tokens": before.tokens}} | ({"answers": found} if found else {})
 
     return Lesson(
         model=Finetuned(shape, body),

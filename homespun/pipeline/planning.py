@@ -57,6 +57,7 @@ SHARE_FOR_VALIDATION = 0.06
 SAMPLES_IN_A_RUN = 4
 LEAST_TRAINING_SECONDS = 5.0
 SECONDS_OF_SAMPLES_AND_REPORT = 4.0
+SECONDS_OF_AN_ANSWER = 0.05  # some ten tokens of a small model
 ENCODED_BYTES_PER_SECOND = 4e6
 MEASURED_TOKENS = 2048
 SHORTEST_CONTEXT = 32
@@ -131,9 +132,10 @@ class LabelledFacts:
 
 @dataclass(frozen=True)
 class DialogueFacts:
-    """How many tokens, or pairs of answers, are held back."""
+    """How many tokens, or pairs of answers, are held back, and how many answers are written out in the end."""
 
     validation_targets: float
+    answers: int = 0
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,7 @@ class Plan:
     ends_early: bool = False
     law_applies: bool = True  # the law of losses is fitted on runs with this optimizer
     unit: str = "tokens"  # what is counted: one for each target
+    seconds_kept: float = 0.0  # of those after training: for the assistant that the model is to become
     origins: dict[str, str] = field(default_factory=dict)
 
     def training_seconds_left(self, spent: float) -> float:
@@ -262,12 +265,55 @@ def make_labelled_plan(choices: Choices, facts: LabelledFacts, device: torch.dev
     return whole_plan(plan, choices, fixed, values)
 
 
-def make_dialogue_plan(choices: Choices, facts: DialogueFacts, device: torch.device) -> Plan:
-    """The same for conversations and preferences."""
+def make_dialogue_plan(
+    choices: Choices, facts: DialogueFacts, device: torch.device, dial: Dial | None = None, spent: float = 0.0
+) -> Plan:
+    """The same for conversations and preferences; with the minutes of a dial, no more steps than fit into them."""
+    began = time.monotonic()
     values, fixed = chosen_before(choices), fixed_keys(choices)
     plan = configured_plan(choices, fixed, facts, device)
     plan = replace(plan, reasons=plan.reasons | DIALOGUE_REASONS)
+    if dial is not None and dial.minutes is not None:
+        plan = within_minutes(plan, choices, fixed, facts, dial.minutes, device, spent + time.monotonic() - began)
     return whole_plan(plan, choices, fixed, values)
+
+
+def within_minutes(
+    plan: Plan,
+    choices: Choices,
+    fixed: frozenset[str],
+    facts: DialogueFacts,
+    minutes: float,
+    device: torch.device,
+    spent: float,
+) -> Plan:
+    """A finetuning's plan with at most as many steps as there is time for, by a measured step."""
+    began = time.monotonic()
+    model, training = choices.config.model, choices.with_values(plan.values, "plan").config.training
+    speed = measure_step(
+        model, training.micro_batch_size or training.batch_size, Execution.of(training), device, training
+    )
+    after = SECONDS_OF_SAMPLES_AND_REPORT + SECONDS_OF_AN_ANSWER * facts.answers
+    seconds = minutes * 60 - spent - (time.monotonic() - began) - after
+    targets_per_step = training.batch_size * model.targets_in_row
+    fitting = max(1, int(max(LEAST_TRAINING_SECONDS, seconds) * speed.tokens_per_second / targets_per_step))
+    steps = training.steps if "training.steps" in fixed else min(training.steps, fitting)
+    return replace(
+        plan,
+        minutes=minutes,
+        timed="training.steps" not in fixed and training.schedule in WITHOUT_TOTAL,
+        values=plan.values | {"training.steps": steps, "training.warmup_steps": steps // 10},
+        reasons=plan.reasons | {"training.steps": "what fits into the time, at most as often as epochs say"},
+        expected=plan.expected
+        | {
+            "training_tokens": steps * targets_per_step,
+            "training_seconds": steps * targets_per_step / speed.tokens_per_second,
+            "tokens_per_second": speed.tokens_per_second,
+        },
+        measured=plan.measured | {"speeds": [asdict(speed) | {"precision": speed.precision}]},
+        seconds_after_training=after,
+        most_steps=training.steps,
+    )
 
 
 def make_continued_plan(choices: Choices, facts: TextFacts, device: torch.device) -> Plan:
@@ -318,11 +364,11 @@ def measured_plan(
     threads = training.threads or available_cores()
     machine = measure_machine(model, max(1, MEASURED_TOKENS // model.context), training, threads, device)
     spent += time.monotonic() - began
-    seconds = (dial.minutes or 0.0) * 60 - spent - SECONDS_OF_SAMPLES_AND_REPORT
+    seconds = (dial.minutes or 0.0) * 60 - spent - SECONDS_OF_SAMPLES_AND_REPORT - dial.seconds_kept
     memory = PROCESS + int(SHARE_OF_FREE_MEMORY * free_memory_bytes(device))
     situation = Situation(facts, model, training, fixed, machine, seconds, memory)
     best = CANDIDATES[asked_for(dial)](LAW, situation, dial)
-    after = SECONDS_OF_SAMPLES_AND_REPORT + best.final_validation_seconds
+    after = SECONDS_OF_SAMPLES_AND_REPORT + best.final_validation_seconds + dial.seconds_kept
     if dial.minutes is not None:
         refuse_too_little_time(dial.minutes, spent + after)
     values = chosen_values(best, facts, training.optimizer)
@@ -343,6 +389,7 @@ def measured_plan(
         most_steps=best.most_steps,
         ends_early=best.ends_early and "training.steps" not in fixed,
         law_applies=training.optimizer == LAW_OPTIMIZER,
+        seconds_kept=dial.seconds_kept,
     )
 
 
@@ -365,7 +412,7 @@ def plan_of_given_shape(
     spent += time.monotonic() - began
     validation_targets = model.validation_passes * facts.validation_targets
     validation_seconds = validation_targets / (3 * speed.tokens_per_second)  # forward only: a third
-    after = SECONDS_OF_SAMPLES_AND_REPORT + validation_seconds
+    after = SECONDS_OF_SAMPLES_AND_REPORT + validation_seconds + dial.seconds_kept
     tokens = float(dial.tokens or 0)
     if dial.minutes is not None:
         refuse_too_little_time(dial.minutes, spent + after)
@@ -391,6 +438,7 @@ def plan_of_given_shape(
         seconds_after_training=after,
         most_steps=sys.maxsize,
         law_applies=False,
+        seconds_kept=dial.seconds_kept,
     )
 
 
@@ -646,6 +694,7 @@ def plan_lines(plan: Plan) -> list[str]:
         f"  training   {expected['training_tokens']:,.0f} {plan.unit}{time_and_speed}",
         *([f"  expected   {bits:.2f} bits per byte of text it has not seen{other}"] if bits is not None else []),
         *([f"  {early}"] if plan.ends_early else []),
+        *([f"  afterwards {plan.seconds_kept:.0f} seconds, to learn to answer"] if plan.seconds_kept else []),
         *([f"  {short}"] if expected["memory_bytes"] > expected.get("memory_bytes_free", math.inf) else []),
         *(f"  {key:<26} {value!s:<10} {plan.reasons.get(key, '')}".rstrip() for key, value in plan.values.items()),
     ]

@@ -28,6 +28,7 @@ from homespun.dialogues.dialogue import ASSISTANT, Conversation, Message, Prefer
 from homespun.dialogues.settings import DialogueConfig
 from homespun.dialogues.storage import SPLITS, read_split, write_dialogues
 from homespun.dialogues.storage import read_manifest as read_dialogue_manifest
+from homespun.finetuning.exact import ASKED
 from homespun.models.settings import AssistantConfig, FinetunedConfig
 from homespun.pipeline.base import base_stage
 from homespun.pipeline.configuration import Choices
@@ -78,7 +79,7 @@ def prepare_dialogues(run: RunFolder, choices: Choices, dial: Dial | None, clock
     choices, facts = FOLLOW[kind](choices, run, tokenizer)
 
     def make(device: torch.device) -> Plan:
-        return make_dialogue_plan(choices, facts, device)
+        return make_dialogue_plan(choices, facts, device, dial, clock.seconds())
 
     return settle(run, choices, reporter, make)
 
@@ -171,7 +172,8 @@ def follow_conversations(choices: Choices, run: RunFolder, tokenizer: Tokenizer)
     batch_size = max(1, round(CONVERSATIONS_IN_STEP * shared / len(rows)))
     values = {"model.packed": packed, "model.length": length}
     choices = followed(choices, tokenizer, values, shared, batch_size)
-    return choices, DialogueFacts(read_manifest(run.rows)["splits"]["validation"]["learned"])
+    held_back = read_manifest(run.rows)["splits"]["validation"]
+    return choices, DialogueFacts(held_back["learned"], min(ASKED, held_back["rows"]))
 
 
 def follow_preferences(choices: Choices, run: RunFolder, tokenizer: Tokenizer) -> tuple[Choices, DialogueFacts]:

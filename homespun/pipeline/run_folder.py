@@ -9,6 +9,7 @@ model.json         what the model is made of  environment.json
 metrics.jsonl  samples.jsonl  checkpoints/    training as it goes
 result.json  report.html                      at the end
 evaluations/                                  what was asked of the model afterwards
+questions/  assistant/                        of a build that goes on: what it is to answer, and the run that learns to
 """
 
 import contextlib
@@ -27,6 +28,7 @@ from homespun.common.files import explain_os_error, read_json, remove_leftovers,
 from homespun.training.dial import Dial
 
 FORMAT_VERSION = 1
+ASSISTANT = "assistant"
 IMPORTED = "imported"  # the state of a run whose weights another program trained
 
 
@@ -68,6 +70,15 @@ class RunFolder:
     def replay(self) -> "RunFolder":
         """What a continued pretraining reads again has the same stages, in a folder within."""
         return RunFolder(self.path / "replay")
+
+    @property
+    def questions(self) -> Path:
+        return self.path / "questions"
+
+    @property
+    def assistant(self) -> "RunFolder":
+        """A run of its own, whose base this one is."""
+        return RunFolder(self.path / ASSISTANT)
 
     @property
     def rows(self) -> Path:
@@ -178,11 +189,14 @@ def create_run(
     asked: dict[str, Any],
     origins: dict[str, str],
     state: str = "corpus",
+    goes_on: bool = False,
+    name: str = "",
 ) -> RunFolder:
     """A new run folder; an existing one with anything in it is never written over.
 
-    ``asked``: the configuration values that the user has set, ``origins``: where. ``state``: the first stage. All of it
-    is written at once, so a kill leaves a run that can go on or a folder that can be used again.
+    ``asked``: the configuration values that the user has set, ``origins``: where. ``state``: the first stage.
+    ``goes_on``: its model is to become an assistant. ``name``: another than that of the folder. All of it is written at
+    once, so a kill leaves a run that can go on or a folder that can be used again.
     """
     run = RunFolder(path)
     try:
@@ -197,7 +211,7 @@ def create_run(
         {
             "format": FORMAT_VERSION,
             "homespun_version": __version__,
-            "name": path.resolve().name,
+            "name": name or path.resolve().name,
             "state": state,
             "sources": sources,
             "asked_for": asdict(dial) if dial else None,
@@ -206,6 +220,7 @@ def create_run(
             "seconds_total": 0.0,
             "asked": asked,
             "origins": origins,
+            **({"goes_on": True} if goes_on else {}),
         },
     )
     return run
@@ -217,7 +232,8 @@ def existing_folder_line(run: RunFolder) -> str:
         return f"{run.path} exists and is not empty; give another --out"
     if run.record().get("state") == IMPORTED:
         return f"{run.path} holds an imported model; give another --out"
-    if run.finished:
+    goes_on = (run.assistant.path / "run.json").exists() and not run.assistant.finished
+    if run.finished and not goes_on:
         return f"{run.path} holds a finished run; give another --out, or see it with: homespun report {run.path}"
     return f"{run.path} holds an unfinished run; continue it with: homespun train --resume {run.path}"
 

@@ -6,7 +6,7 @@ from homespun.inference.uses import CONTINUE, NAME, USES
 from homespun.report.facts import Facts
 from homespun.report.lookup import number, sequence, text
 from homespun.report.markup import chapter, code, element, escape, fold, not_yet, table
-from homespun.report.overview import IMPORTED, brief
+from homespun.report.overview import ASSISTANT, IMPORTED, brief
 from homespun.report.read_run import RunData
 from homespun.report.wording import plain, size
 
@@ -77,6 +77,8 @@ def commands(run: RunData) -> list[tuple[str, str]]:
         command, data = "finetune texts", "base and texts"
     rebuild = f"homespun {command} {sources} --config {folder}/config.toml --out {again}"
     found = [(f"Make the same model again, from the same {data}", rebuild)]
+    if run.assistant:
+        uses = [("Talk with the assistant that it has become", f"homespun chat {folder}/{ASSISTANT}"), *uses]
     if original:
         found.append(("This is how it was started", original))
     return [*found, *uses, ("Train on from its last checkpoint", f"homespun train --resume {folder}")]

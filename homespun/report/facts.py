@@ -52,6 +52,7 @@ class Facts:
     best_validation_tokens: float | None
     accuracy: float | None  # share of the validation's targets that the first guess hits
     most_frequent: float | None  # share of them that who always names the most frequent gets
+    loss_before: float | None  # of a finetuning: what the validation loss of its base was
     exact_match: float | None  # share of short answers that are to the letter as expected
     next_sentence_accuracy: float | None  # share of pairs of texts that are told from chance ones
     unit: str  # what is counted in training
@@ -154,6 +155,7 @@ def work_out(run: RunData) -> Facts:
             ratio(max(map(as_counted, sequence(held_out, "of_class")), default=None), number(held_out, counted)),
             validation.last("unigram_accuracy"),
         ),
+        loss_before=number(result, "before", "loss"),
         exact_match=number(result, "answers", "exact_match", "value"),
         next_sentence_accuracy=either(
             number(result, "validation_next_sentence_accuracy"), validation.last("next_sentence_accuracy")

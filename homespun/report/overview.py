@@ -16,6 +16,7 @@ STAGES = {
     "tokens": "turning text into tokens",
     "training": "training",
 }
+ASSISTANT = "assistant"  # the run within that learned to answer
 IMPORTED = "imported"
 BITS_OF_A_BYTE = 8.0
 OF_ANSWERS = "answer token"  # what an assistant's loss is told for each of
@@ -70,6 +71,7 @@ def headline_chapter(run: RunData, facts: Facts) -> str:
         inside += paragraph(meaning(facts), "meaning")
     if facts.bits_per_byte is not None:
         inside += comparison(facts)
+    inside += leads_on(run)
     inside += cards(
         [
             *(text_cards(facts) if facts.accuracy is None else answer_cards(facts)),
@@ -80,6 +82,16 @@ def headline_chapter(run: RunData, facts: Facts) -> str:
         ]
     )
     return chapter("result", "What came out", "", inside)
+
+
+def leads_on(run: RunData) -> str:
+    """To the assistant that the model has become."""
+    if not run.assistant:
+        return ""
+    before, after = number(run.assistant, "before", "loss"), number(run.assistant, "validation_loss")
+    words = f"{decimal(before)} nats per answer token before, {decimal(after)} after" if before and after else ""
+    link = f'<a href="{ASSISTANT}/report.html">learned to answer questions</a>'
+    return element("p", f"Afterwards it {link}: {words}." if words else f"Afterwards it {link}.", "note")
 
 
 def text_cards(facts: Facts) -> list[str]:
@@ -97,6 +109,7 @@ def said_cards(facts: Facts) -> list[str]:
         return []
     return [
         card("validation", decimal(facts.validation_loss, 3), f"nats per {facts.target}"),
+        card("before", decimal(facts.loss_before, 3), "the same, of the base"),
         card("short answers", percent(facts.exact_match), "right to the letter"),
     ]
 

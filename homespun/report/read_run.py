@@ -100,6 +100,7 @@ class RunData:
     rows: dict[str, Any] = field(default_factory=dict)  # the same as tokens
     model: dict[str, Any] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
+    assistant: dict[str, Any] = field(default_factory=dict)  # the result of the run within that learned to answer
     training: Series = field(default_factory=lambda: Series.empty(TRAINING_COLUMNS))
     validation: Series = field(default_factory=lambda: Series.empty(VALIDATION_COLUMNS))
     samples: list[Sample] = field(default_factory=list)
@@ -155,6 +156,7 @@ def read_run(folder: Path) -> RunData:
         result=read_mapping(folder / "result.json", unreadable),
         training=training,
         validation=validation,
+        assistant=read_mapping(folder / "assistant" / "result.json", unreadable),
         samples=read_samples(folder / "samples.jsonl", unreadable),
         validation_text=read_validation_text(folder / "corpus"),
         evaluations=[

@@ -18,6 +18,7 @@ from homespun.common.errors import UsageError
 from homespun.report.facts import Facts, product, ratio, work_out
 from homespun.report.lookup import number
 from homespun.report.markup import showable
+from homespun.report.overview import ASSISTANT
 from homespun.report.read_run import RunData, read_mapping, read_metrics, read_text
 from homespun.report.terminal import ONE_LINE
 from homespun.report.wording import UNKNOWN, count, decimal, significant
@@ -88,7 +89,7 @@ def compare_runs(folders: Sequence[Path]) -> Comparison:
 
 
 def find_runs(folders: Sequence[Path]) -> list[Path]:
-    """The run folders at and below ``folders``, each once; what lies inside a run is not looked at."""
+    """The run folders at and below ``folders``, each once; inside a run only the assistant that it has become."""
     found: dict[Path, Path] = {}
     for folder in folders:
         if not folder.is_dir():
@@ -96,7 +97,7 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
         for place, inner, files in os.walk(folder):
             if "run.json" in files or "metrics.jsonl" in files:
                 found.setdefault(Path(place).resolve(), Path(place))
-                inner.clear()
+                inner[:] = [name for name in inner if name == ASSISTANT]  # that is a run of its own
             inner[:] = sorted(name for name in inner if not name.startswith("."))
     return list(found.values())
 

@@ -41,9 +41,9 @@ def result_line(facts: Facts) -> str:
     if facts.accuracy is not None:
         return f"accuracy {percent(facts.accuracy)}, {decimal(facts.validation_loss, 3)} nats per {facts.target}"
     bits = f"{decimal(facts.bits_per_byte, 3)} bits per byte, " if facts.bits_per_byte is not None else ""
-    return (
-        f"{bits}{decimal(facts.validation_loss, 3)} nats per {facts.target}, perplexity {significant(facts.perplexity)}"
-    )
+    before = f", before it learned {decimal(facts.loss_before, 3)}" if facts.loss_before is not None else ""
+    perplexity = f"perplexity {significant(facts.perplexity)}"
+    return f"{bits}{decimal(facts.validation_loss, 3)} nats per {facts.target}{before}, {perplexity}"
 
 
 def model_line(facts: Facts) -> str:

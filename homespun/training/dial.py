@@ -15,11 +15,15 @@ TOKENS_PER_MINUTE = 600_000  # of two processor cores and a small model, for a f
 
 @dataclass(frozen=True)
 class Dial:
-    """Exactly one is given: ``minutes`` for everything, ``tokens`` of training, or ``parameters`` of the model."""
+    """Exactly one is given: ``minutes`` for everything, ``tokens`` of training, or ``parameters`` of the model.
+
+    ``seconds_kept``: as many of the minutes are for what comes after the run.
+    """
 
     minutes: float | None = None
     tokens: int | None = None
     parameters: int | None = None
+    seconds_kept: float = 0.0
 
     def __post_init__(self) -> None:
         given = [value for value in (self.minutes, self.tokens, self.parameters) if value is not None]
