@@ -19,7 +19,7 @@ from homespun.dialogues.from_python import Function, Left, functions_of
 
 FORMAT_VERSION = 1
 FEWEST_FUNCTIONS = 20
-HELD_BACK_SHARE, MOST_HELD_BACK = 0.1, 100
+HELD_BACK_SHARE, MOST_HELD_BACK = 0.1, 40  # each of these is asked in the end, which takes its time
 TRAIN, VALIDATION = "train.jsonl", "validation.jsonl"
 
 

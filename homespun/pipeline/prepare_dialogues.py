@@ -28,7 +28,7 @@ from homespun.dialogues.dialogue import ASSISTANT, Conversation, Message, Prefer
 from homespun.dialogues.settings import DialogueConfig
 from homespun.dialogues.storage import SPLITS, read_split, write_dialogues
 from homespun.dialogues.storage import read_manifest as read_dialogue_manifest
-from homespun.finetuning.exact import ASKED
+from homespun.finetuning.exact import ASKED, is_short
 from homespun.models.settings import AssistantConfig, FinetunedConfig
 from homespun.pipeline.base import base_stage
 from homespun.pipeline.configuration import Choices
@@ -172,8 +172,8 @@ def follow_conversations(choices: Choices, run: RunFolder, tokenizer: Tokenizer)
     batch_size = max(1, round(CONVERSATIONS_IN_STEP * shared / len(rows)))
     values = {"model.packed": packed, "model.length": length}
     choices = followed(choices, tokenizer, values, shared, batch_size)
-    held_back = read_manifest(run.rows)["splits"]["validation"]
-    return choices, DialogueFacts(held_back["learned"], min(ASKED, held_back["rows"]))
+    short = sum(map(is_short, read_split(run.conversations, "validation")))
+    return choices, DialogueFacts(read_manifest(run.rows)["splits"]["validation"]["learned"], min(ASKED, short))
 
 
 def follow_preferences(choices: Choices, run: RunFolder, tokenizer: Tokenizer) -> tuple[Choices, DialogueFacts]:
