@@ -4,11 +4,13 @@ At the end it is asked the questions of the validation that have a short answer,
 answers is worked out beside it.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from typing import Any
 
+import torch
 from torch import nn
 
 from homespun.batches.answer_rows import AnswerRows, verify_rows
@@ -17,13 +19,13 @@ from homespun.batches.like_length import LikeLengthBatches, every_row
 from homespun.common.configuration import flatten
 from homespun.dialogues.dialogue import Messages
 from homespun.dialogues.storage import SPLITS, read_split
-from homespun.finetuning.exact import exact_answers
+from homespun.finetuning.exact import ASKED, exact_answers, is_short
 from homespun.inference.answer import answer
 from homespun.inference.engine import Engine
 from homespun.inference.settings import SamplingConfig
 from homespun.models.finetuned import Finetuned
 from homespun.models.registry import build_model
-from homespun.models.settings import AssistantConfig, FinetunedConfig
+from homespun.models.settings import AssistantConfig, FinetunedConfig, ModelConfig
 from homespun.pipeline.assemble import Lesson
 from homespun.pipeline.base import verify_base
 from homespun.pipeline.configuration import Configuration
@@ -101,6 +103,23 @@ def sayer(tokenizer: Tokenizer) -> Say:
         )
 
     return say
+
+
+def seconds_of_answers(run: RunFolder, shape: ModelConfig, device: torch.device) -> float:
+    """How long the examination may take here, by the second of two answers of the base, which does not know where to
+    end one."""
+    if not isinstance(shape, AssistantConfig):
+        return 0.0
+    short = list(islice(filter(is_short, read_split(run.conversations, "validation")), ASKED))
+    if not short:
+        return 0.0
+    say, model = sayer(Tokenizer.load(run.tokenizer)), Finetuned(shape, checked_base(run, shape)).to(device).eval()
+    surest, seconds = SamplingConfig(temperature=0, maximum_tokens=LONGEST_ANSWER), 0.0
+    for _ in range(2):
+        began = time.monotonic()
+        say(model, short[0].messages[:-1], surest)
+        seconds = time.monotonic() - began
+    return len(short) * seconds
 
 
 def questions(prompts: Any) -> dict[str, Messages]:

@@ -57,7 +57,6 @@ SHARE_FOR_VALIDATION = 0.06
 SAMPLES_IN_A_RUN = 4
 LEAST_TRAINING_SECONDS = 5.0
 SECONDS_OF_SAMPLES_AND_REPORT = 4.0
-SECONDS_OF_AN_ANSWER = 0.1  # of a small model, which does not always find its end
 ENCODED_BYTES_PER_SECOND = 4e6
 MEASURED_TOKENS = 2048
 SHORTEST_CONTEXT = 32
@@ -132,10 +131,10 @@ class LabelledFacts:
 
 @dataclass(frozen=True)
 class DialogueFacts:
-    """How many tokens, or pairs of answers, are held back, and how many answers are written out in the end."""
+    """How many tokens, or pairs of answers, are held back, and how long it takes to write out answers in the end."""
 
     validation_targets: float
-    answers: int = 0
+    seconds_of_answers: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -293,7 +292,7 @@ def within_minutes(
     speed = measure_step(
         model, training.micro_batch_size or training.batch_size, Execution.of(training), device, training
     )
-    after = SECONDS_OF_SAMPLES_AND_REPORT + SECONDS_OF_AN_ANSWER * facts.answers
+    after = SECONDS_OF_SAMPLES_AND_REPORT + facts.seconds_of_answers
     seconds = minutes * 60 - spent - (time.monotonic() - began) - after
     targets_per_step = training.batch_size * model.targets_in_row
     fitting = max(1, int(max(LEAST_TRAINING_SECONDS, seconds) * speed.tokens_per_second / targets_per_step))

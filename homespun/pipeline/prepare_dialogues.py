@@ -5,6 +5,7 @@ long as the base can read, so that training reads numbers from disk and needs no
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,10 @@ from homespun.dialogues.dialogue import ASSISTANT, Conversation, Message, Prefer
 from homespun.dialogues.settings import DialogueConfig
 from homespun.dialogues.storage import SPLITS, read_split, write_dialogues
 from homespun.dialogues.storage import read_manifest as read_dialogue_manifest
-from homespun.finetuning.exact import ASKED, is_short
 from homespun.models.settings import AssistantConfig, FinetunedConfig
 from homespun.pipeline.base import base_stage
 from homespun.pipeline.configuration import Choices
+from homespun.pipeline.conversation_lesson import seconds_of_answers
 from homespun.pipeline.planning import DialogueFacts, Plan, make_dialogue_plan
 from homespun.pipeline.run_folder import RunFolder
 from homespun.pipeline.settled import Clock, Preparation, Ready, settle
@@ -79,7 +80,8 @@ def prepare_dialogues(run: RunFolder, choices: Choices, dial: Dial | None, clock
     choices, facts = FOLLOW[kind](choices, run, tokenizer)
 
     def make(device: torch.device) -> Plan:
-        return make_dialogue_plan(choices, facts, device, dial, clock.seconds())
+        seconds = seconds_of_answers(run, choices.config.model, device) if dial is not None else 0.0
+        return make_dialogue_plan(choices, replace(facts, seconds_of_answers=seconds), device, dial, clock.seconds())
 
     return settle(run, choices, reporter, make)
 
@@ -172,8 +174,7 @@ def follow_conversations(choices: Choices, run: RunFolder, tokenizer: Tokenizer)
     batch_size = max(1, round(CONVERSATIONS_IN_STEP * shared / len(rows)))
     values = {"model.packed": packed, "model.length": length}
     choices = followed(choices, tokenizer, values, shared, batch_size)
-    short = sum(map(is_short, read_split(run.conversations, "validation")))
-    return choices, DialogueFacts(read_manifest(run.rows)["splits"]["validation"]["learned"], min(ASKED, short))
+    return choices, DialogueFacts(read_manifest(run.rows)["splits"]["validation"]["learned"])
 
 
 def follow_preferences(choices: Choices, run: RunFolder, tokenizer: Tokenizer) -> tuple[Choices, DialogueFacts]:
