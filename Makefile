@@ -9,7 +9,7 @@ RUN := runs/demo
 
 .PHONY: demo test install check bench lock clean
 
-demo: install ## train a model on Python's own library in four minutes and show what it writes
+demo: install ## train a model on Python's own library in four minutes, let it learn to answer, and show what it says
 	$(BIN)/homespun build python --minutes 4 --out $(RUN) --resume
 
 test: install ## every test

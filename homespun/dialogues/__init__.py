@@ -10,5 +10,10 @@ order:
 - ``read``       a file to them, one by one
 - ``storage``    them to a folder of splits, and back
 
+and beside them, for who has no such files:
+
+- ``from_python``       functions and their documentation to conversations
+- ``python_questions``  sources to a folder of these, as files
+
 Files of any size: nothing is held but a few bytes for each conversation.
 """

@@ -14,13 +14,14 @@ from homespun.common.files import read_json
 from homespun.common.progress import Reporter
 from homespun.corpus.source_file import PYTHON_WORD
 from homespun.dialogues.python_questions import TRAIN, VALIDATION, count_questions, write_questions
-from homespun.models.settings import ModelConfig
+from homespun.models.settings import ModelConfig, TextModelConfig
 from homespun.pipeline.configuration import Configuration, load_toml
 from homespun.pipeline.run_folder import RunFolder, create_run, locked
 from homespun.training.dial import Dial
 
 SHARE_OF_TIME = 0.2
 LEAST_MINUTES = 1.0  # of a whole build; in less the base would learn too little to be asked anything
+LEAST_CONTEXT = 64
 LEAST_SECONDS = 10.0  # for an assistant, however long its base has taken
 # Some 2 MB of source are parsed in a second: a fortieth of the time goes there at most.
 SOURCE_BYTES_PER_SECOND_ASKED = 50_000
@@ -40,11 +41,19 @@ def check_goes_on(model: ModelConfig) -> None:
     """``UsageError`` for a model that cannot learn to answer."""
     if model.task != "next_token":
         raise UsageError(f"--assistant: {model.architecture} cannot learn to answer; it does not go on with a text")
+    if not has_room(model):
+        raise UsageError(f"--assistant: questions and answers need a model.context of {LEAST_CONTEXT} tokens or more")
+
+
+def has_room(model: ModelConfig) -> bool:
+    """For a question and its answer."""
+    return isinstance(model, TextModelConfig) and (model.endless or model.context >= LEAST_CONTEXT)
 
 
 def is_usual(sources: list[str], dial: Dial, model: ModelConfig) -> bool:
     """Whether a build goes on if nobody has said so: where there certainly are functions, and time."""
-    return PYTHON_WORD in sources and model.task == "next_token" and (dial.minutes or LEAST_MINUTES) >= LEAST_MINUTES
+    able = model.task == "next_token" and has_room(model)
+    return PYTHON_WORD in sources and able and (dial.minutes or LEAST_MINUTES) >= LEAST_MINUTES
 
 
 def questions_stage(run: RunFolder, config: Configuration, dial: Dial | None, reporter: Reporter) -> None:
