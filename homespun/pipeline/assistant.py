@@ -35,6 +35,9 @@ HANDED_ON = {
     )
 }  # fmt: skip
 SECTIONS_HANDED_ON = ("sampling.", "conversations.")
+# At a width of 768; a base that was itself trained for minutes has further to go than one that was trained for weeks.
+RATE, USUAL_WIDTH = 4e-4, 768
+TEMPERATURE = 0.3  # of the answers that are shown, unless the user has one: they are to be sure, not varied
 
 
 def check_goes_on(model: ModelConfig) -> None:
@@ -115,12 +118,17 @@ def begin_assistant(run: RunFolder) -> None:
 
 def values_of(run: RunFolder) -> dict[str, Any]:
     """What follows from the base."""
-    base = load_toml(run.config)
+    base, asked = load_toml(run.config), run.record()["asked"]
     kept = {
         key: value for key, value in flatten(base).items() if key in HANDED_ON or key.startswith(SECTIONS_HANDED_ON)
     }
     shape = {f"model.body.{key}": value for key, value in flatten(base.model).items()}
-    more = {"model.architecture": "assistant", "conversations.validation_file": str(run.questions / VALIDATION)}
+    more = {
+        "model.architecture": "assistant",
+        "conversations.validation_file": str(run.questions / VALIDATION),
+        "training.learning_rate": RATE * max(1.0, USUAL_WIDTH / base.model.width) ** 0.5,
+        "sampling.temperature": asked.get("sampling.temperature", TEMPERATURE),
+    }
     return kept | shape | more
 
 

@@ -12,17 +12,17 @@ import pytest
 
 from homespun.cli.main import run
 from homespun.common.files import sha256_of_file
-from homespun.pipeline.assistant import is_usual, with_time_kept
+from homespun.pipeline.assistant import RATE, is_usual, with_time_kept
 from homespun.pipeline.configuration import Configuration
 from homespun.pipeline.planning import Plan
 from homespun.pipeline.run_folder import RunFolder
 from homespun.report.runs import find_runs
 from homespun.training.dial import Dial
 from tests.pipeline.conftest import TINY, fail
-from tests.pipeline.test_runs import start
+from tests.pipeline.test_runs import start, with_option
 
 BASE_WEIGHTS = "checkpoints/step-00000060/model.safetensors"
-MORE = ["--assistant", "--tokens=50k", "--model.context=64", "--conversations.epochs=3"]
+MORE = ["--assistant", "--tokens=50k", "--model.context=64", "--conversations.epochs=2"]
 OPTIONS = [*(option for option in TINY if not option.startswith("--model.context")), *MORE]
 
 
@@ -71,6 +71,8 @@ def test_the_assistant_has_learned_from_the_functions(built: Path) -> None:
     manifest = json.loads((built / "assistant" / "conversations" / "manifest.json").read_text("utf-8"))
     assert manifest["splits"]["train"]["entries"] == 76 and manifest["splits"]["validation"]["entries"] == 8
     record = json.loads((built / "assistant" / "run.json").read_text("utf-8"))
+    assert record["asked"]["training.learning_rate"] == pytest.approx(RATE * (768 / 32) ** 0.5)
+    assert record["asked"]["sampling.temperature"] == 0.3
     assert record["name"] == "whole/assistant" and record["state"] == "finished"
     assert record["origins"]["training.precision"] == "base"
 
@@ -155,7 +157,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bits(built: Path, code_fold
 
 def test_sigterm_in_the_second_says_how_the_whole_goes_on(built: Path, code_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "stopped"
-    process = start(build(code_folder, out, "--conversations.epochs=10000"))
+    process = start(with_option(build(code_folder, out), "--conversations.epochs=10000"))
     deadline = time.monotonic() + 100
     while not list(out.glob("assistant/checkpoints/*")) and time.monotonic() < deadline:
         time.sleep(0.05)
