@@ -179,9 +179,7 @@ def test_the_unfinished_second_is_never_written_over(
 
 def test_where_there_are_no_functions_nothing_happens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "text.txt").write_text("".join(f"Line {number} of a text of no use.\n" for number in range(400)))
-    options = ["--training.steps=2", "--model.context=32"]
-    told = [option for option in OPTIONS if not option.startswith(("--training.steps", "--model.context"))]
-    assert run(["build", str(tmp_path / "text.txt"), "--out", str(tmp_path / "out"), *told, *options]) == 0
+    assert run(with_option(build(tmp_path / "text.txt", tmp_path / "out"), "--training.steps=2")) == 0
     assert "no assistant: 0 functions" in capsys.readouterr().err
     assert not (tmp_path / "out" / "assistant").exists()
 
@@ -197,6 +195,8 @@ def test_a_model_that_cannot_answer_is_one_line(
 ) -> None:
     told = ["build", str(code_folder), "--assistant", "--model.architecture=bert", "--out", str(tmp_path / "out")]
     assert "bert cannot learn to answer" in fail(told, capsys, 2)
+    short = with_option(build(code_folder, tmp_path / "out"), "--model.context=32")
+    assert "a model.context of 64 tokens" in fail(short, capsys, 2)
 
 
 def test_time_is_kept_for_it_where_there_are_questions(built: Path, tmp_path: Path) -> None:
