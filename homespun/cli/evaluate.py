@@ -19,6 +19,9 @@ def evaluate(
     data: Annotated[Path | None, Parameter(help="a file of examples, in place of the task's own")] = None,
     shots: Annotated[int, Parameter(help="how many solved examples are shown before each prompt")] = 0,
     limit: Annotated[int, Parameter(help="ask only so many examples, drawn by the seed (0: all)")] = 0,
+    adapter: Annotated[
+        Path | None, Parameter(help="a folder with a LoRA adapter in PEFT's layout, for this run")
+    ] = None,
     against: Annotated[Path | None, Parameter(help="another run, asked the same, and a paired test")] = None,
     seed: Annotated[int, Parameter(help="of everything that is drawn")] = 1,
     device: Annotated[str, Parameter(help="cpu, cuda …; auto: a GPU where there is one")] = "auto",
@@ -27,6 +30,7 @@ def evaluate(
     """Evaluate a model. The result is kept in the run folder and shown in its report.
 
     homespun evaluate runs/demo --task validation
+    homespun evaluate runs/demo --task validation --adapter adapters/mine --against runs/demo
     """
     from homespun.evaluation.task import load_task
 
@@ -35,7 +39,7 @@ def evaluate(
     from homespun.training.device import choose_device
 
     wish = Wish(task, data, shots, limit, seed)
-    record = evaluate_run(run, wish, against, choose_device(device), choose_reporter())
+    record = evaluate_run(run, wish, against, choose_device(device), choose_reporter(), adapter)
     if json_output:
         print(json.dumps(record, indent=1, ensure_ascii=False))
     else:

@@ -32,13 +32,16 @@ def generate(
         str | None, Parameter(help="a text with [MASK] where a word is missing; - reads it", allow_leading_hyphen=True)
     ] = None,
     top: Annotated[int | None, Parameter(help="with --fill: how many guesses for each gap (5)")] = None,
+    adapter: Annotated[
+        str | None, Parameter(help="a folder with a LoRA adapter in PEFT's layout, for this model")
+    ] = None,
     device: Annotated[str, Parameter(help="cpu, cuda …; auto: a GPU where there is one")] = "auto",
     json_output: Annotated[bool, Parameter(name="--json", negative=(), help="one JSON object at the end")] = False,
     sampling: Annotated[SamplingConfig, Parameter(name="*")] = SamplingConfig(),
 ) -> None:
     """Continue a text with a trained model, or fill the gaps in one."""
-    from homespun.inference.load import load_for_inference
     from homespun.inference.uses import CONTINUE, FILL, check_use
+    from homespun.interchange.adapted import load_adapted
     from homespun.training.device import choose_device
 
     if fill is not None and prompt:
@@ -50,7 +53,8 @@ def generate(
     text = prompt if fill is None else fill
     if text == "-":
         text = sys.stdin.read()
-    model, tokenizer = load_for_inference(run, choose_reporter().warn, choose_device(device))
+    loaded = load_adapted(run, [adapter] if adapter else [], choose_reporter().warn, choose_device(device))
+    model, tokenizer = loaded.model, loaded.tokenizer
     check_use(model.config, CONTINUE if fill is None else FILL, run)
     if fill is not None:
         from homespun.inference.fill import fill as fill_gaps

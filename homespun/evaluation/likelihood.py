@@ -116,7 +116,7 @@ class Scorer:
 
 def read_off(model: LanguageModel, hidden: torch.Tensor, wanted: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Activations (N, C) and the tokens that follow (N) -> their logarithms (N), and whether each is the likeliest."""
-    rows = max(1, LOGITS_AT_ONCE // model.head.weight.shape[0])
+    rows = max(1, LOGITS_AT_ONCE // model.config.vocabulary_size)
     nats, greedy = [], []
     for begin in range(0, len(wanted), rows):
         logits, tokens = model.logits(hidden[begin : begin + rows]).float(), wanted[begin : begin + rows]  # (rows, V)

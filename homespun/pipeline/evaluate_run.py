@@ -21,8 +21,8 @@ from homespun.corpus.shards import read_texts
 from homespun.evaluation.kind import Material, Subject, Texts
 from homespun.evaluation.run_task import FORMAT_VERSION, kind_of, run_task
 from homespun.evaluation.task import KEYS, Task, load_task
-from homespun.inference.load import load_for_inference
 from homespun.inference.uses import USES, Use, check_use
+from homespun.interchange.adapted import load_adapted
 from homespun.pipeline.run_folder import RunFolder
 from homespun.report.write import write_report
 from homespun.training.checkpoint import newest_checkpoint
@@ -45,34 +45,43 @@ class Wish:
 
 
 def evaluate_run(
-    run: Path, wish: Wish, against: Path | None, device: torch.device, reporter: Reporter
+    run: Path,
+    wish: Wish,
+    against: Path | None,
+    device: torch.device,
+    reporter: Reporter,
+    adapter: Path | None = None,
 ) -> dict[str, Any]:
-    """Evaluate the newest checkpoint of ``run``; the record that was written."""
+    """Evaluate the newest checkpoint of ``run``, with ``adapter`` if there is one; the record that was written."""
     task = load_task(wish.task)
     if wish.data is not None:
         task = task.with_data(wish.data)
     kind = kind_of(task)
     if against is not None and not kind.models:
         raise UsageError(f"--against means nothing for a task of kind {task.kind}: no model is asked")
+    if adapter is not None and not kind.models:
+        raise UsageError(f"--adapter means nothing for a task of kind {task.kind}: no model is asked")
     if not run.is_dir():
         raise UsageError(f"there is no run folder {run}; make one with: homespun build SOURCE --out {run}")
-    subjects = [
-        load_subject(folder, kind.models, device, reporter) for folder in (run, against) if folder and kind.models
-    ]
+    asked = [(run, adapter), *([(against, None)] if against else [])] if kind.models else []
+    subjects = [load_subject(folder, own, kind.models, device, reporter) for folder, own in asked]
     material = Material(task, texts_of(run), wish.shots, wish.limit, wish.seed)
     first, second = (*subjects, None, None)[:2]
     found = run_task(material, first, second, reporter)
-    record = heading(run, task, wish) | found
+    record = heading(run, task, wish, adapter) | found
     write_record(run, record)
     return record
 
 
-def load_subject(folder: Path, uses: tuple[Use, ...], device: torch.device, reporter: Reporter) -> Subject:
-    """The model of a run folder, if it can be asked."""
-    model, tokenizer = load_for_inference(folder, reporter.warn, device)
-    if USES[model.config.task] not in uses:
-        check_use(model.config, uses[0], folder)
-    return Subject(folder.resolve().name, model, tokenizer)
+def load_subject(
+    folder: Path, adapter: Path | None, uses: tuple[Use, ...], device: torch.device, reporter: Reporter
+) -> Subject:
+    """The model of a run folder, if it can be asked, with an adapter or as it is."""
+    loaded = load_adapted(folder, [str(adapter)] if adapter else [], reporter.warn, device)
+    if USES[loaded.model.config.task] not in uses:
+        check_use(loaded.model.config, uses[0], folder)
+    name = folder.resolve().name + (f" with {adapter.resolve().name}" if adapter else "")
+    return Subject(name, loaded.model, loaded.tokenizer)
 
 
 def texts_of(run: Path) -> Callable[[str], Texts]:
@@ -93,7 +102,7 @@ def texts_of(run: Path) -> Callable[[str], Texts]:
     return split_texts
 
 
-def heading(run: Path, task: Task, wish: Wish) -> dict[str, Any]:
+def heading(run: Path, task: Task, wish: Wish, adapter: Path | None = None) -> dict[str, Any]:
     """What was asked, of whom, and when."""
     checkpoint = newest_checkpoint(run / "checkpoints", Silent().warn, clean=False)
     path = task.data_path
@@ -101,7 +110,7 @@ def heading(run: Path, task: Task, wish: Wish) -> dict[str, Any]:
         "format": FORMAT_VERSION,
         "homespun_version": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "name": file_name(task, wish),
+        "name": file_name(task, wish) + (f"-with-{adapter.resolve().name}" if adapter else ""),
         "task": task.name,
         "kind": task.kind,
         "about": task.about,
@@ -109,6 +118,7 @@ def heading(run: Path, task: Task, wish: Wish) -> dict[str, Any]:
         "data": path.name if path else None,
         "data_sha256": sha256_of_file(path) if path and path.is_file() else None,
         "checkpoint": checkpoint.name if checkpoint else None,
+        "adapter": adapter.resolve().name if adapter else None,
         "shots": wish.shots,
         "limit": wish.limit,
         "seed": wish.seed,

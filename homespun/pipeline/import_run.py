@@ -17,12 +17,14 @@ from homespun.common.errors import HomespunError, UsageError
 from homespun.common.files import atomic_folder
 from homespun.common.progress import Reporter, Stage
 from homespun.interchange.formats import recognize
+from homespun.interchange.huggingface.peft.onto_base import Brought, bring
 from homespun.interchange.huggingface.peft.reading import AdapterFolder
 from homespun.interchange.kinds import KINDS
 from homespun.interchange.options import Reading
 from homespun.interchange.weights import Weights
-from homespun.models.adapter import Adapter, merge
+from homespun.models.adapter import EMBEDDING, Adapter, merge
 from homespun.models.registry import build_model
+from homespun.models.settings import TextModelConfig
 from homespun.pipeline.configuration import Configuration, write_toml
 from homespun.pipeline.run_folder import IMPORTED, RunFolder, create_run, existing_folder_line
 from homespun.pipeline.train_stage import write_model_record
@@ -51,9 +53,12 @@ def import_run(
     with reporter.stage("reading", 0, "weights") as stage:
         weights = found.read(source, replace(options, begin=stage.resize, advance=stage.advance))
     if adapter_folder:
-        differences = adapter_folder.read(weights.config, weights.tensors)
+        if not isinstance(weights.config, TextModelConfig):
+            raise HomespunError(f"{adapter}: adapters are merged into models of text, not of images")
+        brought = bring(adapter_folder, weights.config, weights.tensors, weights.tokenizer, options.warn)
+        differences = brought.adapter
         with reporter.stage("merging", len(differences.differences), "differences") as stage:
-            weights = with_adapter(weights, differences, adapter_folder, stage)
+            weights = with_adapter(weights, brought, adapter_folder, stage)
     with reporter.stage("writing", 1, "checkpoint") as stage, atomic_folder(out) as folder:
         write_run(folder, weights, command)
         origin = {"source": source.resolve().name, "format": found.name}
@@ -63,10 +68,12 @@ def import_run(
     return Imported(weights, found.name, differences)
 
 
-def with_adapter(weights: Weights, adapter: Adapter, folder: AdapterFolder, stage: Stage) -> Weights:
-    """The same model with the differences in its tensors."""
+def with_adapter(weights: Weights, brought: Brought, folder: AdapterFolder, stage: Stage) -> Weights:
+    """The same model with the differences in its tensors; it may know more tokens than before."""
     try:
-        return replace(weights, tensors=merge(weights.tensors, adapter, stage.advance))
+        tensors = merge(weights.tensors, brought.adapter, stage.advance)
+        config = replace(weights.config, vocabulary_size=len(tensors[EMBEDDING]))  # pyrefly: ignore  # it is of text
+        return Weights(config, tensors, brought.tokenizer)
     except HomespunError as error:
         raise HomespunError(f"{folder.source.path.parent}: {error}") from error
 

@@ -62,6 +62,7 @@ def heading(record: dict[str, Any]) -> str:
         f"{whole(shots)} examples shown" if shots else "",
         f"{whole(asked)} of its examples" if asked else "",
         text(record, "checkpoint") or "",
+        f"with {adapter}" if (adapter := text(record, "adapter")) else "",
     ]
     return ", ".join(part for part in parts if part)
 

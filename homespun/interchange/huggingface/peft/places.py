@@ -52,6 +52,12 @@ def family_with_adapters(config: TextModelConfig) -> Family:
     return family_of_model(config, advice="PEFT's adapters are for models that have one there")
 
 
+def tables_of(family: Family, config: TextModelConfig) -> dict[str, str]:
+    """Their names of embedding and head, and ours; a head that is the embedding has none."""
+    tables = (EMBEDDING,) if config.tied_embeddings else (EMBEDDING, HEAD)
+    return {family.stored_names(ours)[0].removesuffix(WEIGHT): ours for ours in tables}
+
+
 def places_of(family: Family, config: TextModelConfig) -> dict[str, Place]:
     """By their name, in the order of the model. A head that is the embedding has none, nor has the embedding.
 

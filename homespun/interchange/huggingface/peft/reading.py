@@ -12,24 +12,27 @@ from pathlib import Path
 import torch
 
 from homespun.common.errors import DamagedFileError, HomespunError, UsageError
+from homespun.interchange.forms import forms_of
 from homespun.interchange.huggingface.companions.text import MOST_PADDING
 from homespun.interchange.huggingface.family import Family
-from homespun.interchange.huggingface.peft.places import WEIGHT, Place, family_with_adapters, places_of
-from homespun.interchange.huggingface.peft.settings import Settings, read_settings
+from homespun.interchange.huggingface.peft.places import WEIGHT, Place, family_with_adapters, places_of, tables_of
+from homespun.interchange.huggingface.peft.settings import Settings, is_named, read_settings
 from homespun.interchange.huggingface.reading import ADAPTER as SETTINGS
 from homespun.interchange.huggingface.tensors import EMBEDDING, HEAD, read_checked
 from homespun.interchange.manifest import check_manifest
 from homespun.interchange.options import tell_nobody
 from homespun.interchange.stored.pickled import refuse_pickled
 from homespun.interchange.stored.safetensors_file import SafetensorsFile
-from homespun.models.adapter import Adapter, Difference
+from homespun.models.adapter import Adapter, Difference, Rows, check_adapter
 from homespun.models.settings import ModelConfig, TextModelConfig
+from homespun.tokenizer.formats.reading import shorten
 
 WEIGHTS, PICKLE = "adapter_model.safetensors", "adapter_model.bin"
 PREFIX = "base_model.model."
 DOWN, UP = "lora_A.weight", "lora_B.weight"
 EMBEDDING_DOWN, EMBEDDING_UP = "lora_embedding_A", "lora_embedding_B"
 COPY = "base_layer.weight"  # of the base's own matrix, which PEFT saves beside a difference of embedding or head
+TOKENS = "token_adapter.trainable_tokens_delta"  # rows of single tokens, which stand for the base's
 PARTS = (DOWN, UP, EMBEDDING_DOWN, EMBEDDING_UP, COPY)
 NAME = re.compile(f"{re.escape(PREFIX)}(?P<layer>.+)\\.(?P<part>{'|'.join(map(re.escape, PARTS))})")
 
@@ -75,12 +78,70 @@ class AdapterFolder:
         for name, layer in layers.items():
             if COPY in layer.stored:
                 self.check_copy(layer.stored[COPY], places[name], tensors)
-        return Adapter(tuple(self.difference(place, layers[name]) for name, place in places.items() if name in layers))
+        adapter = Adapter(
+            tuple(self.difference(place, layers[name]) for name, place in places.items() if name in layers),
+            self.rows(family, config),
+        )
+        try:
+            check_adapter(adapter, {name: form.shape for name, form in forms_of(config).items()})
+        except HomespunError as error:
+            raise HomespunError(f"{self.source.path}: {error}") from error
+        return adapter
+
+    def tokens(self, family: Family, config: TextModelConfig) -> dict[str, tuple[int, ...]]:
+        """Of which tables of ours the adapter has rows, and for which tokens.
+
+        Where embedding and head are one, PEFT takes what is said of either for both.
+        """
+        tables, found = tables_of(family, config), {}
+        either = {name.removesuffix(WEIGHT): EMBEDDING for name in family.stored_names(HEAD)}
+        names = (either if config.tied_embeddings else {}) | tables
+        for said, tokens in self.settings.tokens.items():
+            chosen = {EMBEDDING} if said is None else {names[one] for one in names if is_named(one, (said,))}
+            if not chosen:
+                raise HomespunError(
+                    f"{self.settings.file.path}: trainable_token_indices names {shorten(said)}, which is no table of "
+                    f"this model; it has {' and '.join(tables)}"
+                )
+            for ours in chosen:
+                if found.setdefault(ours, tokens) != tokens:
+                    raise HomespunError(
+                        f"{self.settings.file.path}: trainable_token_indices has other tokens for embedding and head, "
+                        "which are one in this model"
+                    )
+        return found
+
+    def rows(self, family: Family, config: TextModelConfig) -> tuple[Rows, ...]:
+        """Those of single tokens; each table that the settings name has them, and no other."""
+        wanted, rows = self.tokens(family, config), []
+        stored = {self.table(family, config, name): name for name in self.source.names() if name.endswith(TOKENS)}
+        for ours, name in stored.items():
+            if ours not in wanted:
+                raise HomespunError(
+                    f"{self.source.path} has {name}, a table that trainable_token_indices of {SETTINGS} does not name"
+                )
+        for ours, tokens in wanted.items():
+            if ours not in stored:
+                raise HomespunError(
+                    f"{self.source.path} lacks the rows of {ours} that trainable_token_indices of {SETTINGS} names"
+                )
+            shape = (len(tokens), config.width)
+            values = read_checked(self.source, stored[ours], shape, f"trainable_token_indices of {SETTINGS} need")
+            rows.append(Rows(ours, tokens, values).in_order())
+        return tuple(rows)
+
+    def table(self, family: Family, config: TextModelConfig, stored: str) -> str:
+        """Which of ours a tensor has rows of."""
+        layer = stored.removeprefix(PREFIX).removesuffix(f".{TOKENS}")
+        name = family.full_name(layer + WEIGHT).removesuffix(WEIGHT)
+        if not stored.startswith(PREFIX) or name not in tables_of(family, config):
+            raise HomespunError(f"{self.source.path}: {stored} is of a layer that {why_absent(family, name)}")
+        return tables_of(family, config)[name]
 
     def layers(self, family: Family, places: Mapping[str, Place]) -> dict[str, Layer]:
         """What the file has, by the family's full names of the layers; each has both factors."""
         layers: dict[str, Layer] = {}
-        for stored in self.source.names():
+        for stored in (name for name in self.source.names() if not name.endswith(TOKENS)):
             found = NAME.fullmatch(stored)
             if not found:
                 raise HomespunError(
@@ -94,7 +155,7 @@ class AdapterFolder:
             if layer.name != found["layer"]:
                 raise DamagedFileError(f"{self.source.path} has the layer {name} twice, the second time in {stored}")
             layer.stored[found["part"]] = stored
-        if not layers:
+        if not self.source.names():
             raise HomespunError(f"{self.source.path} has no tensors; get it again")
         for name, layer in layers.items():
             self.check_parts(layer, places[name])

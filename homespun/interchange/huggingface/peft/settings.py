@@ -8,10 +8,10 @@ what is computed (DoRA, layers saved whole, trained biases …) is refused by it
 import math
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from homespun.common.errors import DamagedFileError
 from homespun.interchange.huggingface.config_file import ConfigFile
@@ -20,7 +20,7 @@ from homespun.tokenizer.formats.reading import shorten
 
 LORA, ALL_LINEAR = "LORA", "all-linear"
 DEFAULT_RANK = DEFAULT_ALPHA = 8
-MOST_RANK = 1 << 20
+MOST_RANK, MOST_TOKENS = 1 << 20, 1 << 32
 # How the two factors began does not matter to what became of them; the other ways there are (PiSSA, OLoRA, CorDA,
 # LoftQ, LoRA-GA) changed the base as well, so that the difference is to weights that no file has.
 STARTS = (True, False, "gaussian", "eva", "orthogonal", "mica")
@@ -30,7 +30,6 @@ REFUSED = {
     "modules_to_save": "low-rank differences alone, and no layers saved whole",
     "lora_bias": "low-rank differences of matrices alone, and no biases",
     "target_parameters": "differences of whole layers only",
-    "trainable_token_indices": "low-rank differences alone, and no rows of single tokens",
     "layer_replication": "adapters of a model's own layers, each once",
     "alora_invocation_tokens": "adapters that are always on",
     "use_qalora": "adapters of weights that are not quantized",
@@ -47,7 +46,8 @@ HARMLESS = (
     "eva_config", "exclude_modules", "fan_in_fan_out", "inference_mode", "init_lora_weights", "layers_pattern",
     "layers_to_transform", "loftq_config", "lora_alpha", "lora_dropout", "lora_ga_config", "megatron_config",
     "megatron_core", "merge_weights", "peft_type", "peft_version", "qalora_group_size", "r", "rank_pattern",
-    "revision", "runtime_config", "target_modules", "task_type", "use_rslora", "velora_config",
+    "revision", "runtime_config", "target_modules", "task_type", "trainable_token_indices", "use_rslora",
+    "velora_config",
 )  # fmt: skip
 
 END_OF_NAME, NUMBER_IN, ANY_STACK = r"(.*\.)?({})$", r".*?\.{}\.(?P<number>\d+)\.", r"[^.]*"
@@ -61,7 +61,8 @@ Patterns = tuple[tuple[re.Pattern[str], T], ...]  # the first that fits holds
 class Settings:
     """``targets``: the layers that are meant, by name or pattern; None where the file leaves it to its tensors.
 
-    ``ranks`` and ``alphas``: by pattern, for layers that have others than ``rank`` and ``alpha``.
+    ``ranks`` and ``alphas``: by pattern, for layers that have others than ``rank`` and ``alpha``. ``tokens``: by the
+    end of a table's name, whose rows were learned; None for the name is the embedding.
     """
 
     file: ConfigFile
@@ -74,6 +75,7 @@ class Settings:
     excluded: Names
     layers: tuple[int, ...]
     stacks: tuple[str, ...]
+    tokens: Mapping[str | None, tuple[int, ...]]
 
     def rank_of(self, layer: str) -> int:
         """The inner size of the two factors of a layer."""
@@ -140,7 +142,19 @@ def read_settings(path: Path, warn: Callable[[str], None]) -> Settings:
         excluded=names_of(file, "exclude_modules"),
         layers=tuple(layers),
         stacks=list_of(file, "layers_pattern"),
+        tokens=tokens_of(file, "trainable_token_indices"),
     )
+
+
+def tokens_of(file: ConfigFile, key: str) -> dict[str | None, tuple[int, ...]]:
+    """A list of tokens, or a table of them by the names of embedding and head."""
+    value = file.get(key, {})
+    tables: dict[str | None, Any] = value if isinstance(value, dict) else {None: value}
+    for tokens in tables.values():
+        numbers = tokens if isinstance(tokens, list) else [None]
+        if any(type(one) is not int or not 0 <= one < MOST_TOKENS for one in numbers) or len({*numbers}) < len(numbers):
+            raise file.wrong(key, "a list of tokens, each once, or a table of such lists")
+    return {name: tuple(tokens) for name, tokens in tables.items() if tokens}
 
 
 def by_pattern(file: ConfigFile, key: str, read: Callable[[ConfigFile, str], T]) -> Patterns[T]:

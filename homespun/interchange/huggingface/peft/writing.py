@@ -2,11 +2,15 @@
 
 In: the adapter and the configuration of its model. Out: ``adapter_config.json``, ``adapter_model.safetensors`` in F32
 and checksums, read back and compared before the folder gets its name.
+
+Rows of single tokens are PEFT's ``trainable_token_indices``: they stand for the base's own, also where embedding and
+head are one. Of an adapter with new tokens, the base must have rows for them before PEFT loads it there
+(``resize_token_embeddings``).
 """
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +19,14 @@ import torch
 from homespun.common.errors import HomespunError, UsageError
 from homespun.common.files import atomic_folder, write_json
 from homespun.interchange.forms import forms_of
-from homespun.interchange.huggingface.peft.places import Place, family_with_adapters, places_of
+from homespun.interchange.huggingface.peft.places import Place, family_with_adapters, places_of, tables_of
 from homespun.interchange.huggingface.peft.reading import (
     DOWN,
     EMBEDDING_DOWN,
     EMBEDDING_UP,
     PREFIX,
     SETTINGS,
+    TOKENS,
     UP,
     WEIGHTS,
     read_adapter,
@@ -29,7 +34,7 @@ from homespun.interchange.huggingface.peft.reading import (
 from homespun.interchange.huggingface.peft.settings import LORA, is_named
 from homespun.interchange.huggingface.writing import METADATA, rounded
 from homespun.interchange.manifest import write_manifest
-from homespun.models.adapter import Adapter, Difference, check_fit
+from homespun.models.adapter import Adapter, Difference, Rows, check_adapter
 from homespun.models.settings import TextModelConfig
 from homespun.training.checkpoint import write_tensors
 
@@ -37,16 +42,24 @@ TASKS = {"gpt": "CAUSAL_LM", "encoder_decoder": "SEQ_2_SEQ_LM"}
 NEAR = 1e-12  # an alpha that is a whole number but for the rounding of scale x rank is that number
 
 
-def write_adapter(adapter: Adapter, config: TextModelConfig, out: Path, base: str | None = None) -> None:
-    """Make the folder ``out``. ``base`` is what PEFT calls ``base_model_name_or_path``.
+def nothing_else(_folder: Path) -> None:
+    """The two files and their checksums are all."""
+
+
+def write_adapter(
+    adapter: Adapter,
+    config: TextModelConfig,
+    out: Path,
+    base: str | None = None,
+    beside: Callable[[Path], None] = nothing_else,
+) -> None:
+    """Make the folder ``out``. ``base`` is what PEFT calls ``base_model_name_or_path``; ``beside`` adds further files.
 
     ``HomespunError`` for an adapter that does not fit the model, or that this layout has no place for.
     """
     if out.exists():
         raise UsageError(f"{out} exists; give another folder")
-    shapes = {name: form.shape for name, form in forms_of(config).items()}
-    for difference in adapter.differences:
-        check_fit(difference, shapes)
+    check_adapter(adapter, {name: form.shape for name, form in forms_of(config).items()})
     family = family_with_adapters(config)
     places = places_of(family, config)
     for difference in adapter.differences:
@@ -56,16 +69,31 @@ def write_adapter(adapter: Adapter, config: TextModelConfig, out: Path, base: st
     layers = {name: one for name, one in found.items() if one is not None}
     if not layers:
         raise HomespunError("the adapter has no differences; there is nothing to write")
+    theirs = {ours: name for name, ours in tables_of(family, config).items()}
+    rows = {theirs[one.tensor]: one.in_order() for one in adapter.rows}
     with atomic_folder(out) as folder:
         facts = {
             "task_type": TASKS.get(config.architecture),
             "base_model_name_or_path": base,
             "fan_in_fan_out": family.inputs_first,
         }
-        write_json(folder / SETTINGS, facts | settings_of(layers, list(places)))
-        write_tensors(dict(stored_tensors(places, layers)), folder / WEIGHTS, METADATA)
+        facts |= settings_of(layers, list(places)) | {"trainable_token_indices": tokens_of(rows)}
+        write_json(folder / SETTINGS, facts)
+        write_tensors(dict(stored_tensors(places, layers)) | stored_rows(rows), folder / WEIGHTS, METADATA)
+        beside(folder)
         write_manifest(folder)
-        check_written(read_adapter(folder, config, {}), layers)
+        check_written(read_adapter(folder, config, {}), layers, rows)
+
+
+def tokens_of(rows: Mapping[str, Rows]) -> dict[str, list[int]] | None:
+    """By the last word of each table's name, which is how PEFT finds it."""
+    return {name.rpartition(".")[2]: list(one.places) for name, one in rows.items()} or None
+
+
+def stored_rows(rows: Mapping[str, Rows]) -> dict[str, torch.Tensor]:
+    """The rows (n, C) of every table."""
+    names = {name: f"{PREFIX}{name}.{TOKENS}" for name in rows}
+    return {names[name]: rounded(one.values, torch.float32, names[name]).contiguous() for name, one in rows.items()}
 
 
 def gather(place: Place, adapter: Adapter) -> Difference | None:
@@ -136,10 +164,15 @@ def stored_tensors(places: Mapping[str, Place], layers: Mapping[str, Difference]
             yield stored, rounded(tensor, torch.float32, stored).contiguous()
 
 
-def check_written(found: Adapter, layers: Mapping[str, Difference]) -> None:
+def check_written(found: Adapter, layers: Mapping[str, Difference], rows: Mapping[str, Rows]) -> None:
     """What lies in the folder, by the way that imports go, must be what was meant."""
     for one, (name, wanted) in zip(found.differences, layers.items(), strict=True):
         same = (one.tensor, one.first_row) == (wanted.tensor, wanted.first_row)
         same = same and torch.equal(one.up, wanted.up) and torch.equal(one.down, wanted.down)
         if not same or not math.isclose(one.scale, wanted.scale, rel_tol=NEAR):
             raise HomespunError(f"what was written is not the adapter: {name} is another; please report this")
+    read = {one.tensor: one for one in found.rows}
+    for name, meant in rows.items():
+        one = read.get(meant.tensor)
+        if one is None or one.places != meant.places or not torch.equal(one.values, meant.values):
+            raise HomespunError(f"what was written is not the adapter: rows of {name} are others; please report this")

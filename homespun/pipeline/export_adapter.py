@@ -1,0 +1,63 @@
+"""What a run with low-rank differences has learned -> a folder in PEFT's layout.
+
+In: the run folder of a finetuning with ``lora``. Out: the differences, the rows of its control tokens, its tokenizer,
+and the fingerprint of the base, which the run has a copy of. Of a classifier it is the body alone: its head reads one
+token of a text and has a bias, for which PEFT's models have no place.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from homespun.common.errors import UsageError
+from homespun.inference.load import find_newest
+from homespun.interchange.huggingface.peft.onto_base import write_beside
+from homespun.interchange.huggingface.peft.writing import write_adapter
+from homespun.interchange.plain import CONFIG, read_settings
+from homespun.models.adapter import Adapter, adapter_of
+from homespun.models.classifier import Classifier
+from homespun.models.registry import build_model
+from homespun.models.settings.finetuned import PartlyTrainedConfig
+from homespun.pipeline.base import WEIGHTS, verify_base
+from homespun.pipeline.run_folder import RunFolder
+from homespun.tokenizer.tokenizer import Tokenizer
+from homespun.training.checkpoint import TOKENIZER, load_weights, read_tensors
+
+
+@dataclass(frozen=True)
+class ExportedAdapter:
+    """What lies at the path now: name and bytes of each file, and the name of the base."""
+
+    adapter: Adapter
+    files: dict[str, int]
+    base: str
+
+
+def export_adapter(run: Path, out: Path, warn: Callable[[str], None]) -> ExportedAdapter:
+    """Write the folder ``out``; ``UsageError`` for a run that has no differences."""
+    if out.exists():
+        raise UsageError(f"{out} exists; give another --out")
+    checkpoint = find_newest(run, warn)
+    config = read_settings(checkpoint / CONFIG)
+    trained = getattr(config, "trained", None)
+    if not isinstance(config, PartlyTrainedConfig) or trained != "lora":
+        how = f"model.trained is {trained}" if trained else "it is no finetuning"
+        raise UsageError(
+            f"{run} has no adapter ({how}), only a finetuning with --train lora has; for the whole model: "
+            f"homespun export {run} --format huggingface --out {out}"
+        )
+    folder = RunFolder(run)
+    verify_base(folder)
+    model = build_model(config)
+    load_weights(checkpoint, model)
+    adapter = adapter_of(model.body)
+    if isinstance(model, Classifier):
+        warn("only the differences of the body are written: PEFT's layout has no place for this classifier's head")
+    tensors, tokenizer = read_tensors(folder.base / WEIGHTS), Tokenizer.load(checkpoint / TOKENIZER)
+    base = Path(folder.record()["sources"][0]).name
+
+    def beside(written: Path) -> None:
+        write_beside(written, base, tensors, adapter.rows, tokenizer, config.body.context)
+
+    write_adapter(adapter, config.body, out, beside=beside)
+    return ExportedAdapter(adapter, {file.name: file.stat().st_size for file in sorted(out.iterdir())}, base)
