@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from homespun.interchange.forms import forms_of
-from homespun.models.adapter import Adapter, Difference
+from homespun.models.adapter import EMBEDDING, HEAD, Adapter, Difference, Rows
 from homespun.models.settings import TextModelConfig
 
 MODEL, CONFIG, WEIGHTS = "model.safetensors", "adapter_config.json", "adapter_model.safetensors"
@@ -59,3 +59,11 @@ def random_adapter(config: TextModelConfig, seed: int = 3, rank: int = 3, scale:
                 differences.append(Difference(name, first, up, down, scale))
                 first += rows
     return Adapter(tuple(differences))
+
+
+def random_rows(config: TextModelConfig, places: tuple[int, ...], seed: int = 4) -> tuple[Rows, ...]:
+    """Rows of these tokens, of embedding and head."""
+    chance, tables = torch.Generator().manual_seed(seed), (EMBEDDING,) if config.tied_embeddings else (EMBEDDING, HEAD)
+    return tuple(
+        Rows(table, places, 0.2 * torch.randn(len(places), config.width, generator=chance)) for table in tables
+    )

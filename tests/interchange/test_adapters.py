@@ -257,7 +257,7 @@ def complaint(base: Path, folder: Path) -> str:
         ({"target_parameters": ["experts.down_proj"]}, "target_parameters is"),
         ({"trainable_token_indices": [3]}, "lacks the rows of token_embedding.weight that trainable_token_indices of"),
         ({"trainable_token_indices": {"lm_head": [3]}}, "lacks the rows of head.weight that trainable_token_indices"),
-        ({"trainable_token_indices": {"score": [3]}}, "names 'score', which is no table of this model; it has model.em"),
+        ({"trainable_token_indices": {"score": [3]}}, "names 'score', which is no table of this model; it has"),
         ({"trainable_token_indices": [3, 3]}, "trainable_token_indices is [3, 3]; it must be a list of tokens, each"),
         ({"trainable_token_indices": [-1]}, "trainable_token_indices is [-1]"),
         ({"trainable_token_indices": [1 << 40]}, "trainable_token_indices is [1099511627776]"),

@@ -1,16 +1,22 @@
 """Both directions against the library PEFT itself, on random weights: logits, keys, and which layers are meant."""
 
+import copy
+import tempfile
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from homespun.common.progress import Silent
 from homespun.inference.load import load_for_inference
+from homespun.interchange.adapted import load_adapted
 from homespun.interchange.export import export_model
 from homespun.interchange.formats import FORMATS
 from homespun.interchange.forms import forms_of, model_of, weights_of
@@ -21,9 +27,11 @@ from homespun.interchange.huggingface.peft.settings import read_settings
 from homespun.interchange.huggingface.peft.writing import write_adapter
 from homespun.interchange.options import Reading, Writing
 from homespun.interchange.weights import Weights
-from homespun.models.adapter import Adapter, Difference, merge
+from homespun.layers.learned_rows import learn_rows
+from homespun.layers.lora import LoRALinear, adapt
+from homespun.models.adapter import Adapter, Difference, adapter_of, merge
 from homespun.pipeline.import_run import import_run
-from tests.interchange.adapters import CONFIG, factors, random_adapter
+from tests.interchange.adapters import CONFIG, factors, random_adapter, random_rows
 from tests.interchange.conftest import OURS, TOKENIZER, our_model
 from tests.interchange.test_against_transformers import save_theirs
 
@@ -51,6 +59,12 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt2-all": ("gpt2-untied", {"target_modules": "all-linear", "rank_pattern": {"attn.c_proj": 3}}),
     "gpt2-vocabulary": ("gpt2-untied", {"target_modules": ["c_attn", "wte", "wpe", "lm_head"]}),
     "gpt1": ("gpt1", {"target_modules": ["c_attn", "c_fc", "mlp.c_proj"]}),
+    "llama-tokens": ("llama", {
+        "target_modules": MODERN, "trainable_token_indices": {"embed_tokens": [5, 3], "lm_head": [3, 260]},
+    }),
+    "llama-tokens-of-embedding": ("llama", {"target_modules": MODERN, "trainable_token_indices": [264]}),
+    "llama-tied-tokens": ("llama-tied", {"target_modules": MODERN, "trainable_token_indices": [7, 2, 259]}),
+    "gpt2-tokens": ("gpt2", {"target_modules": ["c_attn"], "trainable_token_indices": {"wte": [1, 261]}}),
 }  # fmt: skip
 
 
@@ -68,7 +82,7 @@ def adapted(peft: ModuleType, model: Any, values: dict[str, Any]) -> Any:
     chance = torch.Generator().manual_seed(23)
     with torch.no_grad():
         for name, parameter in found.named_parameters():
-            if "lora_" in name:
+            if "lora_" in name or "trainable_tokens" in name:
                 parameter.copy_(0.1 * torch.randn(parameter.shape, generator=chance))
     return found.eval()
 
@@ -77,16 +91,23 @@ def adapted(peft: ModuleType, model: Any, values: dict[str, Any]) -> Any:
 def test_what_the_library_saved(transformers: ModuleType, peft: ModuleType, case: str, tmp_path: Path) -> None:
     name, values = CASES[case]
     theirs = save_theirs(transformers, name, tmp_path / "base")
-    with torch.inference_mode():
+    with torch.no_grad():
         plain = theirs(TOKENS).logits
         theirs = adapted(peft, theirs, values)
         theirs.save_pretrained(tmp_path / "adapter")
         given = theirs(TOKENS).logits
-    wanted = theirs.merge_and_unload()
+        wanted = theirs.merge_and_unload()
     import_run(tmp_path / "base", tmp_path / "run", Reading(), [], Silent(), tmp_path / "adapter")
     ours, _ = load_for_inference(tmp_path / "run", pytest.fail)
+    said: list[str] = []
+    import_run(tmp_path / "base", tmp_path / "plain", Reading(), [], Silent())
+    beside = load_adapted(tmp_path / "plain", [str(tmp_path / "adapter")], said.append)
+    assert said == [
+        f"{tmp_path / 'adapter'} does not say which base it is for; all that can be told is whether its shapes fit"
+    ]
     with torch.inference_mode():
         assert float((plain - given).abs().max()) > 0.1  # it does something
+        torch.testing.assert_close(beside.model(TOKENS), ours(TOKENS), rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(ours(TOKENS), wanted(TOKENS).logits, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(ours(TOKENS), given, rtol=1e-4, atol=1e-4)
 
@@ -168,3 +189,61 @@ def test_there_and_back(transformers: ModuleType, peft: ModuleType, tmp_path: Pa
     for one, wanted in zip(found.differences, adapter.differences, strict=True):
         assert (one.tensor, one.first_row, one.scale) == (wanted.tensor, wanted.first_row, wanted.scale)
         assert torch.equal(one.up, wanted.up) and torch.equal(one.down, wanted.down)
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen3", "gpt2"])
+def test_tokens_that_the_base_lacks(transformers: ModuleType, peft: ModuleType, name: str, tmp_path: Path) -> None:
+    """The library's base gets rows for them first; the adapter's own stand there then."""
+    ours, known = our_model(name), TOKENIZER.vocabulary_size
+    export_model(ours, TOKENIZER, FORMATS["huggingface"], tmp_path / "base", Writing(), Silent())
+    adapter = Adapter(random_adapter(ours.config).differences, random_rows(ours.config, (known + 1, 3, known)))
+    larger = replace(ours.config, vocabulary_size=known + 2)
+    write_adapter(adapter, larger, tmp_path / "adapter")
+    merged = model_of(Weights(larger, merge(weights_of(ours, TOKENIZER).tensors, adapter), TOKENIZER))
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "base", attn_implementation="eager")
+    theirs.resize_token_embeddings(known + 2, mean_resizing=False)
+    theirs = peft.PeftModel.from_pretrained(theirs, tmp_path / "adapter").eval()
+    tokens = TOKENS.clone()
+    tokens[0, 3], tokens[1, 5], tokens[2, 7] = known, known + 1, 3
+    with torch.inference_mode():
+        torch.testing.assert_close(theirs(tokens).logits, merged(tokens), rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def exported(transformers: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Models of the library, loaded from what homespun wrote."""
+    folder, found = tmp_path_factory.mktemp("exported"), {}
+    for name in ("llama", "qwen3", "gpt2"):
+        export_model(our_model(name), TOKENIZER, FORMATS["huggingface"], folder / name, Writing(), Silent())
+        found[name] = transformers.AutoModelForCausalLM.from_pretrained(folder / name, attn_implementation="eager")
+    return found
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.sampled_from(["llama", "qwen3", "gpt2"]),
+    rank=st.integers(1, 7),
+    alpha=st.one_of(st.integers(1, 32).map(float), st.floats(0.1, 32)),
+    layers=st.sampled_from(["all", "attention"]),
+    tokens=st.lists(st.integers(0, TOKENIZER.vocabulary_size - 1), max_size=3, unique=True),
+)
+def test_what_was_learned_here(
+    peft: ModuleType, exported: dict[str, Any], name: str, rank: int, alpha: float, layers: str, tokens: list[int]
+) -> None:
+    """The layers that training uses, any rank, alpha, choice of layers and rows: the same logits there."""
+    ours, chance = our_model(name), torch.Generator().manual_seed(rank)
+    ours.requires_grad_(False)
+    assert adapt(ours, rank, alpha, 0.0, layers)
+    if tokens:
+        learn_rows(ours, tokens)
+    with torch.no_grad():
+        for layer in ours.modules():
+            if isinstance(layer, LoRALinear):
+                layer.up.copy_(0.3 / alpha * torch.randn(layer.up.shape, generator=chance))
+        if tokens:
+            ours.token_embedding.rows += 0.1
+    with tempfile.TemporaryDirectory() as folder:
+        write_adapter(adapter_of(ours), ours.config, Path(folder) / "adapter")
+        theirs = peft.PeftModel.from_pretrained(copy.deepcopy(exported[name]), Path(folder) / "adapter").eval()
+    with torch.inference_mode():
+        torch.testing.assert_close(theirs(TOKENS).logits, ours(TOKENS), rtol=1e-5, atol=1e-5)
