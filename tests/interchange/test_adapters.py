@@ -236,6 +236,39 @@ def test_embedding_and_head_that_are_one(layer: str, tmp_path: Path) -> None:
     assert f"{WEIGHTS}: {PREFIX}{layer}.lora_" in line and "is one with embedding and head in this model" in line
 
 
+ROWS = "token_adapter.trainable_tokens_delta"
+
+
+def test_rows_where_embedding_and_head_are_one(tmp_path: Path) -> None:
+    base, layer = export("qwen3", tmp_path / "base"), "model.layers.1.self_attn.q_proj"
+    shape, of_embedding, of_head = linear_layers(base)[layer], f"{PREFIX}model.embed_tokens.", f"{PREFIX}lm_head."
+    tensors = write_by_hand(tmp_path / "adapter", {layer: factors(shape, 3, torch.Generator())})
+    rows = {f"{of_embedding}{ROWS}": torch.ones(2, 32)}
+    both = rows | {f"{of_head}{ROWS}": torch.ones(2, 32)}
+    table = load_file(base / MODEL)["model.embed_tokens.weight"]
+    for tokens, more in (
+        ([5, 3], rows),
+        ({"embed_tokens": [5, 3]}, both),
+        ({"embed_tokens": [5, 3], "lm_head": [5, 3]}, rows),
+        ([5, 3], both | {f"{of_head}token_adapter.base_layer.weight": table}),
+    ):
+        save_file(tensors | more, tmp_path / "adapter" / WEIGHTS)
+        change(tmp_path / "adapter", trainable_token_indices=tokens)
+        found = merged(base, tmp_path / "adapter")["token_embedding.weight"]
+        assert torch.equal(found[[3, 5]], torch.ones(2, 32)) and torch.equal(found[6:], table[6:])
+    for tokens, more, says in (
+        ({"lm_head": [5, 3]}, rows, "names the head alone, which is one with the embedding in this model"),
+        ({"embed_tokens": [5, 3], "lm_head": [5, 4]}, rows, "has other tokens for embedding and head, which are one"),
+        ([5, 3], both | {f"{of_head}{ROWS}": torch.zeros(2, 32)}, "has other rows than the embedding"),
+        ([5, 3], rows | {f"{of_head}token_adapter.base_layer.weight": table + 1}, "it has another base"),
+        ([5, 3], rows | {f"{of_embedding}token_adapter.other": table}, "token_adapter.other is of a layer that"),
+        ([], rows, "a table that trainable_token_indices of adapter_config.json does not name"),
+    ):
+        save_file(tensors | more, tmp_path / "adapter" / WEIGHTS)
+        change(tmp_path / "adapter", trainable_token_indices=tokens)
+        assert says in complaint(base, tmp_path / "adapter")
+
+
 def complaint(base: Path, folder: Path) -> str:
     """The one line."""
     with pytest.raises(HomespunError) as raised:

@@ -25,6 +25,7 @@ from homespun.interchange.huggingface.peft.places import places_of
 from homespun.interchange.huggingface.peft.reading import read_adapter
 from homespun.interchange.huggingface.peft.settings import read_settings
 from homespun.interchange.huggingface.peft.writing import write_adapter
+from homespun.interchange.huggingface.tokenizer_files import write_tokenizer
 from homespun.interchange.options import Reading, Writing
 from homespun.interchange.weights import Weights
 from homespun.layers.learned_rows import learn_rows
@@ -207,6 +208,29 @@ def test_tokens_that_the_base_lacks(transformers: ModuleType, peft: ModuleType, 
     tokens[0, 3], tokens[1, 5], tokens[2, 7] = known, known + 1, 3
     with torch.inference_mode():
         torch.testing.assert_close(theirs(tokens).logits, merged(tokens), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "tables"), [("llama", ["embed_tokens", "lm_head"]), ("qwen3", ["embed_tokens"]), ("gpt2", ["wte"])]
+)
+def test_tokens_that_the_library_gave_to_the_base(
+    transformers: ModuleType, peft: ModuleType, name: str, tables: list[str], tmp_path: Path
+) -> None:
+    """It saves copies of the longer tables beside the rows, and of one table twice."""
+    known = TOKENIZER.vocabulary_size
+    export_model(our_model(name), TOKENIZER, FORMATS["huggingface"], tmp_path / "base", Writing(), Silent())
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "base", attn_implementation="eager")
+    theirs.resize_token_embeddings(known + 2, mean_resizing=False)
+    values = {"target_modules": "all-linear", "trainable_token_indices": {one: [known + 1, known] for one in tables}}
+    with torch.no_grad():
+        theirs = adapted(peft, theirs, values)
+        theirs.save_pretrained(tmp_path / "adapter")
+        write_tokenizer(TOKENIZER.with_special_tokens(("<|new|>", "<|newer|>")), 40, tmp_path / "adapter")
+        import_run(tmp_path / "base", tmp_path / "run", Reading(), [], Silent(), tmp_path / "adapter")
+        ours, tokenizer = load_for_inference(tmp_path / "run", pytest.fail)
+        assert tokenizer.vocabulary_size == known + 2
+        tokens = torch.cat([TOKENS[:, :20], TOKENS[:, :2] % 2 + known], dim=1)
+        torch.testing.assert_close(ours(tokens), theirs(tokens).logits, rtol=1e-4, atol=1e-4)
 
 
 @pytest.fixture(scope="module")

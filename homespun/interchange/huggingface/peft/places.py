@@ -53,9 +53,9 @@ def family_with_adapters(config: TextModelConfig) -> Family:
 
 
 def tables_of(family: Family, config: TextModelConfig) -> dict[str, str]:
-    """Their names of embedding and head, and ours; a head that is the embedding has none."""
-    tables = (EMBEDDING,) if config.tied_embeddings else (EMBEDDING, HEAD)
-    return {family.stored_names(ours)[0].removesuffix(WEIGHT): ours for ours in tables}
+    """Their names of embedding and head, and ours; both names are of one table where the head is the embedding."""
+    ours = {EMBEDDING: EMBEDDING, HEAD: EMBEDDING if config.tied_embeddings else HEAD}
+    return {family.stored_names(one)[0].removesuffix(WEIGHT): table for one, table in ours.items()}
 
 
 def places_of(family: Family, config: TextModelConfig) -> dict[str, Place]:

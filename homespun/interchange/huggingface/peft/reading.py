@@ -5,7 +5,7 @@ a layer that the model has and the settings mean, and no layer that they mean ma
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,7 +32,8 @@ PREFIX = "base_model.model."
 DOWN, UP = "lora_A.weight", "lora_B.weight"
 EMBEDDING_DOWN, EMBEDDING_UP = "lora_embedding_A", "lora_embedding_B"
 COPY = "base_layer.weight"  # of the base's own matrix, which PEFT saves beside a difference of embedding or head
-TOKENS = "token_adapter.trainable_tokens_delta"  # rows of single tokens, which stand for the base's
+# Rows of single tokens, which stand for the base's; the library also saves a copy of a table that it has made longer.
+TOKENS, ROWS = ".token_adapter.", "trainable_tokens_delta"
 PARTS = (DOWN, UP, EMBEDDING_DOWN, EMBEDDING_UP, COPY)
 NAME = re.compile(f"{re.escape(PREFIX)}(?P<layer>.+)\\.(?P<part>{'|'.join(map(re.escape, PARTS))})")
 
@@ -80,7 +81,7 @@ class AdapterFolder:
                 self.check_copy(layer.stored[COPY], places[name], tensors)
         adapter = Adapter(
             tuple(self.difference(place, layers[name]) for name, place in places.items() if name in layers),
-            self.rows(family, config),
+            self.rows(family, config, tensors),
         )
         try:
             check_adapter(adapter, {name: form.shape for name, form in forms_of(config).items()})
@@ -91,57 +92,67 @@ class AdapterFolder:
     def tokens(self, family: Family, config: TextModelConfig) -> dict[str, tuple[int, ...]]:
         """Of which tables of ours the adapter has rows, and for which tokens.
 
-        Where embedding and head are one, PEFT takes what is said of either for both.
+        Where embedding and head are one, PEFT takes what is said of the embedding, or of both, for both.
         """
         tables, found = tables_of(family, config), {}
-        either = {name.removesuffix(WEIGHT): EMBEDDING for name in family.stored_names(HEAD)}
-        names = (either if config.tied_embeddings else {}) | tables
         for said, tokens in self.settings.tokens.items():
-            chosen = {EMBEDDING} if said is None else {names[one] for one in names if is_named(one, (said,))}
+            chosen = {EMBEDDING} if said is None else {ours for name, ours in tables.items() if is_named(name, (said,))}
             if not chosen:
-                raise HomespunError(
-                    f"{self.settings.file.path}: trainable_token_indices names {shorten(said)}, which is no table of "
-                    f"this model; it has {' and '.join(tables)}"
+                raise self.refuse_tokens(
+                    f"names {shorten(said)}, which is no table of this model; it has {words(tables)}"
                 )
             for ours in chosen:
                 if found.setdefault(ours, tokens) != tokens:
-                    raise HomespunError(
-                        f"{self.settings.file.path}: trainable_token_indices has other tokens for embedding and head, "
-                        "which are one in this model"
-                    )
+                    raise self.refuse_tokens("has other tokens for embedding and head, which are one in this model")
+        names = tuple(said for said in self.settings.tokens if said is not None)
+        if found and config.tied_embeddings and len(names) == len(self.settings.tokens):
+            embedding = family.stored_names(EMBEDDING)[0].removesuffix(WEIGHT)
+            if not is_named(embedding, names):
+                raise self.refuse_tokens("names the head alone, which is one with the embedding in this model")
         return found
 
-    def rows(self, family: Family, config: TextModelConfig) -> tuple[Rows, ...]:
-        """Those of single tokens; each table that the settings name has them, and no other."""
-        wanted, rows = self.tokens(family, config), []
-        stored = {self.table(family, config, name): name for name in self.source.names() if name.endswith(TOKENS)}
-        for ours, name in stored.items():
-            if ours not in wanted:
-                raise HomespunError(
-                    f"{self.source.path} has {name}, a table that trainable_token_indices of {SETTINGS} does not name"
-                )
-        for ours, tokens in wanted.items():
-            if ours not in stored:
-                raise HomespunError(
-                    f"{self.source.path} lacks the rows of {ours} that trainable_token_indices of {SETTINGS} names"
-                )
-            shape = (len(tokens), config.width)
-            values = read_checked(self.source, stored[ours], shape, f"trainable_token_indices of {SETTINGS} need")
-            rows.append(Rows(ours, tokens, values).in_order())
-        return tuple(rows)
+    def refuse_tokens(self, why: str) -> HomespunError:
+        """The error for tokens that this model has no place for."""
+        return HomespunError(f"{self.settings.file.path}: trainable_token_indices {why}")
 
-    def table(self, family: Family, config: TextModelConfig, stored: str) -> str:
-        """Which of ours a tensor has rows of."""
-        layer = stored.removeprefix(PREFIX).removesuffix(f".{TOKENS}")
-        name = family.full_name(layer + WEIGHT).removesuffix(WEIGHT)
-        if not stored.startswith(PREFIX) or name not in tables_of(family, config):
+    def rows(self, family: Family, config: TextModelConfig, tensors: Mapping[str, torch.Tensor]) -> tuple[Rows, ...]:
+        """Those of single tokens; each table that the settings name has them, and no other."""
+        wanted, rows = self.tokens(family, config), {}
+        for stored in filter(is_of_tokens, self.source.names()):
+            table, part = self.table(family, config, stored)
+            if table not in wanted:
+                raise HomespunError(
+                    f"{self.source.path} has {stored}, a table that trainable_token_indices of {SETTINGS} does not name"
+                )
+            if part == COPY:
+                known = forms_of(config)[table].shape[0]
+                self.check_copy(stored, Place(stored, table, 0, known, config.width), tensors)
+                continue
+            shape = (len(wanted[table]), config.width)
+            values = read_checked(self.source, stored, shape, f"trainable_token_indices of {SETTINGS} need")
+            one = Rows(table, wanted[table], values).in_order()
+            if not torch.equal(rows.setdefault(table, one).values, one.values):
+                raise HomespunError(
+                    f"{self.source.path}: {stored} has other rows than the embedding, which is one with it"
+                )
+        for table in wanted.keys() - rows.keys():
+            raise HomespunError(
+                f"{self.source.path} lacks the rows of {table} that trainable_token_indices of {SETTINGS} names"
+            )
+        return tuple(rows[table] for table in wanted)
+
+    def table(self, family: Family, config: TextModelConfig, stored: str) -> tuple[str, str]:
+        """Which of ours a tensor of rows is of, and which part of it."""
+        layer, _, part = stored.removeprefix(PREFIX).partition(TOKENS)
+        name, tables = family.full_name(layer + WEIGHT).removesuffix(WEIGHT), tables_of(family, config)
+        if not stored.startswith(PREFIX) or part not in (ROWS, COPY) or name not in tables:
             raise HomespunError(f"{self.source.path}: {stored} is of a layer that {why_absent(family, name)}")
-        return tables_of(family, config)[name]
+        return tables[name], part
 
     def layers(self, family: Family, places: Mapping[str, Place]) -> dict[str, Layer]:
         """What the file has, by the family's full names of the layers; each has both factors."""
         layers: dict[str, Layer] = {}
-        for stored in (name for name in self.source.names() if not name.endswith(TOKENS)):
+        for stored in (name for name in self.source.names() if not is_of_tokens(name)):
             found = NAME.fullmatch(stored)
             if not found:
                 raise HomespunError(
@@ -225,6 +236,16 @@ class AdapterFolder:
         rows = shape[axis] if axis < len(shape) else 0
         is_padded = place.tensor in (EMBEDDING, HEAD) and place.rows < rows <= place.rows + MOST_PADDING
         return rows if is_padded else place.rows
+
+
+def is_of_tokens(stored: str) -> bool:
+    """Whether a tensor has rows of single tokens."""
+    return TOKENS in stored
+
+
+def words(names: Iterable[str]) -> str:
+    """Several, for people."""
+    return " and ".join(names)
 
 
 def why_absent(family: Family, name: str) -> str:

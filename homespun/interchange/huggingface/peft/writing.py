@@ -25,6 +25,7 @@ from homespun.interchange.huggingface.peft.reading import (
     EMBEDDING_DOWN,
     EMBEDDING_UP,
     PREFIX,
+    ROWS,
     SETTINGS,
     TOKENS,
     UP,
@@ -69,7 +70,7 @@ def write_adapter(
     layers = {name: one for name, one in found.items() if one is not None}
     if not layers:
         raise HomespunError("the adapter has no differences; there is nothing to write")
-    theirs = {ours: name for name, ours in tables_of(family, config).items()}
+    theirs = {ours: name for name, ours in reversed(tables_of(family, config).items())}  # of one table: the embedding
     rows = {theirs[one.tensor]: one.in_order() for one in adapter.rows}
     with atomic_folder(out) as folder:
         facts = {
@@ -92,7 +93,7 @@ def tokens_of(rows: Mapping[str, Rows]) -> dict[str, list[int]] | None:
 
 def stored_rows(rows: Mapping[str, Rows]) -> dict[str, torch.Tensor]:
     """The rows (n, C) of every table."""
-    names = {name: f"{PREFIX}{name}.{TOKENS}" for name in rows}
+    names = {name: f"{PREFIX}{name}{TOKENS}{ROWS}" for name in rows}
     return {names[name]: rounded(one.values, torch.float32, names[name]).contiguous() for name, one in rows.items()}
 
 
