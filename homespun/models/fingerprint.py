@@ -24,5 +24,5 @@ def fingerprint(tensors: Mapping[str, torch.Tensor], left_out: Mapping[str, Coll
             kept[places] = False
             value = value[kept]
         digest.update(f"{name} {list(value.shape)}\n".encode())
-        digest.update(value.flatten().numpy().data)
+        digest.update(value.contiguous().flatten().numpy().data)
     return digest.hexdigest()
