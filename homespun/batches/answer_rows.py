@@ -32,9 +32,13 @@ class Row(NamedTuple):
 
 @dataclass
 class Cropped:
-    """What did not fit: conversations that lost their oldest messages, whose answer was cut, or that had no room."""
+    """What did not fit: conversations that lost their oldest messages, whose answer was cut, or that had no room.
+
+    ``sources``: of pairs of texts, those that lost their end.
+    """
 
     conversations: int = 0
+    sources: int = 0
     shortened: int = 0
     cut: int = 0
     left_out: int = 0

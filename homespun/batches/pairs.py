@@ -11,6 +11,8 @@ Which pairs make a batch: ``homespun.batches.like_length``. A pair that does not
 counted.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -46,12 +48,8 @@ class Pairs:
         return len(self.starts)
 
     def by_length(self, numbers: np.ndarray) -> np.ndarray:
-        """The same pairs by their longer side, the shortest first; equally long ones stay in their order.
-
-        Of Multi30k's captions 92 % of both sides is then text; by target and then source 90 %, by their sum 83 %.
-        """
-        sources, targets = self.source_lengths[numbers], self.target_lengths[numbers]
-        return numbers[np.lexsort((sources + targets, np.maximum(sources, targets)))]
+        """The same pairs by their longer side, the shortest first; equally long ones stay in their order."""
+        return numbers[order_by_length(self.source_lengths[numbers], self.target_lengths[numbers])]
 
     def source(self, number: int) -> np.ndarray:
         """Ids of one source, without the separator."""
@@ -59,22 +57,36 @@ class Pairs:
 
     def batch(self, numbers: np.ndarray) -> Batch:
         """These pairs, filled up to the longest of them."""
-        rows = len(numbers)
-        source = np.zeros((rows, self.source_lengths[numbers].max()), np.int64)
-        documents = np.zeros_like(source)
-        inputs = np.zeros((rows, self.target_lengths[numbers].max()), np.int64)
-        targets = np.full_like(inputs, IGNORED)
-        for row, number in enumerate(numbers.tolist()):
-            start, end = int(self.starts[number]), int(self.ends[number])
+        sources, targets = [], []
+        for number in numbers.tolist():
+            start, end, length = int(self.starts[number]), int(self.ends[number]), int(self.source_lengths[number])
             ids = self.shards.read(start, end - start)
-            length = int(self.source_lengths[number])
-            source[row, :length], documents[row, :length] = ids[1 : length + 1], 1
-            target = ids[length + 1 :]
-            inputs[row, 0], inputs[row, 1 : len(target) + 1] = self.end_of_text, target
-            targets[row, : len(target)], targets[row, len(target)] = target, self.end_of_text
-        return Batch(
-            torch.from_numpy(inputs),
-            torch.from_numpy(targets),
-            source=torch.from_numpy(source),
-            source_documents=torch.from_numpy(documents),
-        )
+            sources.append(ids[1 : length + 1])
+            targets.append(np.append(ids[length + 1 :], self.end_of_text))
+        return filled_up(sources, targets, self.end_of_text)
+
+
+def order_by_length(sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The places of pairs whose sides have these lengths (N), sorted by the longer side.
+
+    Of Multi30k's captions 92 % of both sides is then text; by target and then source 90 %, by their sum 83 %.
+    """
+    return np.lexsort((sources + targets, np.maximum(sources, targets)))
+
+
+def filled_up(sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], end_of_text: int) -> Batch:
+    """Pairs as a batch; ``sources`` with the separator at their ends, ``targets`` with what closes them."""
+    source = np.zeros((len(sources), max(map(len, sources))), np.int64)
+    documents = np.zeros_like(source)
+    inputs = np.zeros((len(targets), max(map(len, targets))), np.int64)
+    wanted = np.full_like(inputs, IGNORED)
+    for row, (read, written) in enumerate(zip(sources, targets, strict=True)):
+        source[row, : len(read)], documents[row, : len(read)] = read, 1
+        inputs[row, 0], inputs[row, 1 : len(written)] = end_of_text, written[:-1]
+        wanted[row, : len(written)] = written
+    return Batch(
+        torch.from_numpy(inputs),
+        torch.from_numpy(wanted),
+        source=torch.from_numpy(source),
+        source_documents=torch.from_numpy(documents),
+    )

@@ -5,7 +5,7 @@ In: shards of tokens or images and what a task's batches depend on (``Asked``). 
 and the figures of a model that knows nothing but frequencies, where a task has something to be compared with.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -173,10 +173,14 @@ def long_pairs(asked: Asked) -> str:
 
 def target_bytes(asked: Asked, tokenizer: Tokenizer) -> int:
     """Of the targets, without those of pairs that are left out."""
+    return bytes_of_targets(pair_validation(asked), tokenizer)
+
+
+def bytes_of_targets(batches: Iterable[Batch], tokenizer: Tokenizer) -> int:
+    """Of all that is to be predicted; special tokens have none."""
     sizes = np.zeros(tokenizer.vocabulary_size, np.int64)
     for token in set(tokenizer.token_ids()) - set(tokenizer.special_tokens.values()):
         sizes[token] = len(tokenizer.token_bytes(token))
-    batches = pair_validation(asked)
     return sum(int(sizes[batch.targets[batch.targets != IGNORED].numpy()].sum()) for batch in batches)
 
 

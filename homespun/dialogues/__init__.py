@@ -4,9 +4,10 @@ What comes in: JSON or JSON-lines files as they are passed around: Alpaca's, Ope
 folder with ``train.jsonl``, ``validation.jsonl`` and a ``manifest.json`` that counts what was left out. In reading
 order:
 
-- ``settings``   the knobs (``ConversationsConfig``, ``PreferencesConfig``)
+- ``settings``   the knobs (``ConversationsConfig``, ``PairsConfig``, ``PreferencesConfig``)
 - ``dialogue``   a conversation, a pair of answers, and what is none
 - ``forms``      a JSON object of any known form to one of these
+- ``asked``      a text and what is made of it, as a conversation
 - ``read``       a file to them, one by one
 - ``storage``    them to a folder of splits, and back
 

@@ -1,6 +1,7 @@
-"""A file of conversations or preferences -> them, one by one; nothing is passed over in silence.
+"""A file of conversations, pairs or preferences -> them, one by one; nothing is passed over in silence.
 
-In: a JSON file (a list of objects) or JSON lines, compressed or not. Out: what ``make`` makes of each object.
+In: a JSON file (a list of objects) or JSON lines, compressed or not; for pairs any table. Out: what ``make`` makes of
+each object or row.
 The first one that cannot be used ends the reading with the number of its line, unless the user has asked to skip such;
 then they are counted. One in which somebody says nothing, or with twice the same answer, is left out and counted.
 """
@@ -14,14 +15,16 @@ from homespun.common.errors import DamagedFileError, UsageError
 from homespun.common.files import explain_os_error
 from homespun.corpus.decode import UndecodableError
 from homespun.corpus.opening import DAMAGE
-from homespun.corpus.records import Malformed, lines_of, parse_lines, parse_values
+from homespun.corpus.records import lines_of, parse_lines, parse_values
 from homespun.corpus.source_file import endings
 from homespun.dialogues.dialogue import Conversation, NotUsable, Preference, Useless
-from homespun.dialogues.settings import DialogueConfig
-from homespun.labelled.read import texts_of
+from homespun.dialogues.settings import ColumnsConfig, DialogueConfig
+from homespun.labelled.read import Faults as RowFaults
+from homespun.labelled.read import read_columns, texts_of
 
 T = TypeVar("T", Conversation, Preference)
 ONE_PER_LINE = (".jsonl", ".ndjson")
+TABLES = (".csv", ".tsv")
 
 
 @dataclass
@@ -35,22 +38,18 @@ class LeftOut:
     in_validation: int = 0
 
 
-class Faults(Malformed):
+class Faults(RowFaults):
     """Entries of one file that cannot be used: an error each, or counted in ``left_out``."""
 
     def __init__(self, path: Path, config: DialogueConfig, left_out: LeftOut) -> None:
-        super().__init__()
-        self.path, self.config, self.left_out = path, config, left_out
+        super().__init__(path, config)
+        self.left_out = left_out
 
-    def add(self, line: int, why: str = "is not JSON") -> None:
+    def add(self, line: int, why: str = "") -> None:
         """``DamagedFileError`` that says ``why``, unless such entries are skipped."""
-        super().add(line)
         self.left_out.malformed += 1
-        if self.config.malformed == "stop":
-            raise DamagedFileError(
-                f"{self.path}, line {line:,} {why}; correct it, or skip such entries: "
-                f"--{self.config.section}.malformed skip"
-            )
+        unread = "cannot be parsed" if endings(self.path.name)[0] in TABLES else "is not JSON"
+        super().add(line, why or unread)
 
 
 def read_dialogues(
@@ -59,13 +58,23 @@ def read_dialogues(
     """The entries of some files, as ``make`` makes them (``homespun.dialogues.forms``)."""
     for path in paths:
         faults = Faults(path, config, left_out)
-        for line, value in read_values(path, faults):
+        in_columns = isinstance(config, ColumnsConfig) and config.source_column
+        for line, value in read_pairs(path, config, faults) if in_columns else read_values(path, faults):
             try:
                 yield make(value)
             except Useless as error:
                 setattr(left_out, error.kind, getattr(left_out, error.kind) + 1)
             except NotUsable as error:
-                faults.add(line, str(error))
+                faults.add(line + faults.ahead, str(error))
+
+
+def read_pairs(path: Path, config: ColumnsConfig, faults: Faults) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Source and target of each row by the names of their columns; a row with several targets gives several pairs."""
+    for line, values in read_columns(path, config.columns, faults):
+        for name in config.target_columns:
+            targets = values[name] if isinstance(values[name], list) and values[name] else [values[name]]
+            for target in targets:
+                yield line, {config.source_column: values[config.source_column], name: target}
 
 
 def read_values(path: Path, faults: Faults) -> Iterator[tuple[int, Any]]:

@@ -1,4 +1,5 @@
-"""The knobs of conversations and preferences: what a user can write under ``[conversations]`` and ``[preferences]``.
+"""The knobs of conversations, pairs and preferences: what a user can write under ``[conversations]``, ``[pairs]`` and
+``[preferences]``.
 
 Imports nothing heavy.
 """
@@ -43,11 +44,47 @@ class DialogueConfig:
 
 
 @dataclass(frozen=True)
-class ConversationsConfig(DialogueConfig):
-    """Of conversations to learn answers from."""
+class ColumnsConfig(DialogueConfig):
+    """Of texts, and what is made of them, that stand in the columns of a table."""
+
+    source_column: str = field(default="", metadata={"help": "column of the texts; a number: no line of names"})
+    target_columns: tuple[str, ...] = field(
+        default=(), metadata={"help": "column of what is made of them; of several each is an example of its own"}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if bool(self.source_column) != bool(self.target_columns) or not all(self.target_columns):
+            raise UsageError(f"{self.section}.source_column and {self.section}.target_columns belong together")
+        if self.source_column in self.target_columns or len(set(self.target_columns)) < len(self.target_columns):
+            raise UsageError(f"a column is named twice: {', '.join(self.columns)}")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All that are read."""
+        return tuple(filter(None, (self.source_column, *self.target_columns)))
+
+
+@dataclass(frozen=True)
+class PairsConfig(ColumnsConfig):
+    """Of pairs of texts, for a model that makes the second of the first."""
+
+    section: ClassVar[str] = "pairs"
+
+    source_column: str = field(default="source", metadata={"help": "column of the texts; a number: no line of names"})
+    target_columns: tuple[str, ...] = field(
+        default=("target",),
+        metadata={"help": "column of what is made of them; of several each is an example of its own"},
+    )
+
+
+@dataclass(frozen=True)
+class ConversationsConfig(ColumnsConfig):
+    """Of conversations to learn answers from; or of pairs of texts (``source_column``), which become conversations."""
 
     section: ClassVar[str] = "conversations"
 
+    instruction: str = field(default="", metadata={"help": "of pairs: what the user says above each source"})
     loss: Literal["answers", "all"] = field(
         default="answers", metadata={"help": "which tokens are learned: those of the answers, or all"}
     )
@@ -56,6 +93,8 @@ class ConversationsConfig(DialogueConfig):
         super().__post_init__()
         if self.loss not in ("answers", "all"):
             raise UsageError(f"conversations.loss is {self.loss!r}; choose one of answers, all")
+        if self.instruction and not self.source_column:
+            raise UsageError("conversations.instruction is for pairs of texts: name conversations.source_column too")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Two splits of conversations or preferences as a folder: a JSON-lines file each, and ``manifest.json``.
+"""Two splits of conversations, pairs or preferences as a folder: a JSON-lines file each, and ``manifest.json``.
 
 ``write_dialogues`` writes it, whole or not at all; ``read_split`` reads one back. Which split an entry belongs to, the
 hash of its question says: nobody is examined on a question that was in training, however it was answered there. The
@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,23 +17,26 @@ import numpy as np
 
 from homespun.common.errors import DamagedFileError, HomespunError
 from homespun.common.files import atomic_folder, read_json, sha256_of_file, write_json
+from homespun.dialogues.asked import as_pair
 from homespun.dialogues.dialogue import Conversation, Preference
 from homespun.dialogues.forms import as_conversation, as_preference
 from homespun.dialogues.read import LeftOut, read_dialogues
-from homespun.dialogues.settings import DialogueConfig
+from homespun.dialogues.settings import ConversationsConfig, DialogueConfig
 
 T = TypeVar("T", Conversation, Preference)
 FORMAT_VERSION = 1
 SPLITS = ("train", "validation")
+# By kind: how an entry is made of what stands in a file, and of what ``record`` wrote.
 KINDS: dict[str, tuple[Callable[[Any], Any], Callable[[dict[str, Any]], Any]]] = {
     "conversations": (as_conversation, Conversation.from_record),
+    "pairs": (as_pair, Conversation.from_record),
     "preferences": (as_preference, Preference.from_record),
 }
 
 
 def write_dialogues(paths: list[Path], config: DialogueConfig, folder: Path) -> None:
     """Both splits of what ``config.section`` names."""
-    make, _ = KINDS[config.section]
+    make = maker(config)
     left_out = LeftOut()
     with atomic_folder(folder) as temporary:
         if config.validation_file:
@@ -55,6 +59,14 @@ def write_dialogues(paths: list[Path], config: DialogueConfig, folder: Path) -> 
             temporary / "manifest.json",
             {"format": FORMAT_VERSION, "kind": config.section, "splits": parts, "left_out": asdict(left_out)},
         )
+
+
+def maker(config: DialogueConfig) -> Callable[[Any], Any]:
+    """How entries are made; conversations may be asked for of pairs."""
+    if isinstance(config, ConversationsConfig) and config.source_column:
+        return partial(as_pair, instruction=config.instruction)
+    make, _ = KINDS[config.section]
+    return make
 
 
 def last_held_back(entries: Iterable[T], config: DialogueConfig) -> int:

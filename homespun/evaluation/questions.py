@@ -47,7 +47,7 @@ def with_shots(material: Material, ask: Ask) -> list[Question]:
 def ask_choices(task: Task, row: Row) -> Question:
     """The choices of the row itself; by letter they stand in the prompt, at ``{choices}``, and letters are answers."""
     texts = choice_texts(task, row)
-    right = which(raw_answer(task, row), texts, row)
+    right = which(raw_answer(task.answer, row), texts, row)
     if task.by == "text":
         return Question(fill(task.prompt, row), texts, right, row.where)
     if "choices" not in places(task.prompt):
@@ -60,7 +60,7 @@ def ask_choices(task: Task, row: Row) -> Question:
 
 def ask_label(task: Task, row: Row) -> Question:
     """The same choices for all: the labels."""
-    return Question(fill(task.prompt, row), task.labels, which(raw_answer(task, row), task.labels, row), row.where)
+    return Question(fill(task.prompt, row), task.labels, which(raw_answer(task.answer, row), task.labels, row), row.where)
 
 
 def choice_texts(task: Task, row: Row) -> tuple[str, ...]:
@@ -77,10 +77,10 @@ def choice_texts(task: Task, row: Row) -> tuple[str, ...]:
     return texts
 
 
-def raw_answer(task: Task, row: Row) -> object:
+def raw_answer(template: str, row: Row) -> object:
     """What the row says is right: a number stays a number where the answer is one column."""
-    match = PLACE.fullmatch(task.answer)
-    return cell(row, match[1]) if match and match[1] else fill(task.answer, row)
+    match = PLACE.fullmatch(template)
+    return cell(row, match[1]) if match and match[1] else fill(template, row)
 
 
 def which(answer: object, choices: tuple[str, ...], row: Row) -> int:

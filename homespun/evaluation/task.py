@@ -45,6 +45,15 @@ class Task:
     good: str = field(default="", metadata={"help": "the text that should be likelier"})
     bad: str = field(default="", metadata={"help": "the one that should not"})
     text: str = field(default="", metadata={"help": "the text that is looked for"})
+    references: tuple[str, ...] = field(
+        default=(), metadata={"help": "several right texts, in place of answer; those whose columns the file has"}
+    )
+    instruction: str = field(
+        default="", metadata={"help": "what is asked of the prompt; a model that answers hears it as its user's words"}
+    )
+    source: str = field(
+        default="", metadata={"help": "the text that the prompt is about: its beginning is measured for comparison"}
+    )
     delimiter: str = field(default=" ", metadata={"help": "between prompt and answer"})
     separator: str = field(default="\n\n", metadata={"help": "between the examples of a prompt"})
     shots_from: str = field(default="", metadata={"help": "a file that the examples shown are taken from"})

@@ -50,15 +50,22 @@ def until_stop(pieces: Iterable[str], stops: tuple[str, ...]) -> Iterator[str]:
     held = ""
     for piece in pieces:
         held += piece
-        found = first_stop(held, stops)
-        undecided = len(held) - longest_beginning(held, stops)
-        if found <= undecided and found < len(held):
-            break  # of several stops the one that begins first counts, even if a shorter one is complete before it
-        if undecided:
+        if has_stopped(held, stops):
+            break
+        if undecided := len(held) - longest_beginning(held, stops):
             yield held[:undecided]
             held = held[undecided:]
     if text := held[: first_stop(held, stops)]:
         yield text
+
+
+def has_stopped(text: str, stops: tuple[str, ...]) -> bool:
+    """Whether a stop is in it, and no other one that begins before could still be completed.
+
+    Of several stops the one that begins first counts, even if a shorter one is complete before it.
+    """
+    found = first_stop(text, stops)
+    return found < len(text) and found <= len(text) - longest_beginning(text, stops)
 
 
 def first_stop(text: str, stops: tuple[str, ...]) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from homespun.common.progress import Advance, ignore
 from homespun.corpus.pairs import clean
 from homespun.inference.beam import Found, beam_search
 from homespun.inference.settings import BeamConfig
@@ -40,10 +41,17 @@ class Translator:
         self.context = model.config.context
         self.device = next(model.parameters()).device
 
-    def translate(self, texts: Sequence[str], config: BeamConfig = BeamConfig()) -> list[Translation]:
-        """Each of ``texts``, in order; an empty one stays empty."""
-        sources = [self.tokenizer.encode(clean(text)) for text in texts]
+    def ids_of(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each, whole and without the separator."""
+        return self.tokenizer.encode_lists([clean(text) for text in texts])
+
+    def translate(
+        self, texts: Sequence[str], config: BeamConfig = BeamConfig(), advance: Advance = ignore
+    ) -> list[Translation]:
+        """Each of ``texts``, in order; an empty one stays empty. ``advance`` is told of texts."""
+        sources = self.ids_of(texts)
         done = {number: Translation(texts[number], "", 0.0, True) for number, ids in enumerate(sources) if not ids}
+        advance(len(done))
         order = sorted((number for number, ids in enumerate(sources) if ids), key=lambda number: len(sources[number]))
         for begin in range(0, len(order), SENTENCES_AT_ONCE):
             chosen = order[begin : begin + SENTENCES_AT_ONCE]
@@ -51,6 +59,7 @@ class Translator:
                 whole = len(sources[number]) < self.context
                 text = self.tokenizer.decode(found.tokens)
                 done[number] = Translation(texts[number], text, found.score, found.ended and whole)
+            advance(len(chosen))
         return [done[number] for number in range(len(texts))]
 
     def search(self, sources: list[list[int]], config: BeamConfig) -> list[Found]:

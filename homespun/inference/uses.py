@@ -61,6 +61,7 @@ USES: dict[str, Use] = {
     "translation": TRANSLATE,
     "text_classes": SORT,
     "answers": ANSWER,
+    "pairs": TRANSLATE,
     "preferences": ANSWER,
     "continued": CONTINUE,
 }

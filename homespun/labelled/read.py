@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from homespun.common.errors import DamagedFileError, UsageError
 from homespun.common.files import explain_os_error
@@ -38,12 +38,21 @@ class Row(NamedTuple):
     place: str
 
 
+class Strictness(Protocol):
+    """Settings that say what becomes of lines that are no rows; ``section``: where they stand."""
+
+    section: ClassVar[str]
+
+    @property
+    def malformed(self) -> str: ...
+
+
 class Faults(Malformed):
     """Lines of one file that are no rows: an error each, or counted."""
 
-    def __init__(self, path: Path, config: LabelledConfig) -> None:
+    def __init__(self, path: Path, config: Strictness) -> None:
         super().__init__()
-        self.path = path
+        self.path, self.section = path, config.section
         self.skip = config.malformed == "skip"
         self.ahead = 0  # by how much the numbers of lines that readers tell are too large
 
@@ -53,28 +62,36 @@ class Faults(Malformed):
         if not self.skip:
             raise DamagedFileError(
                 f"{self.path}, line {line - self.ahead:,} {why}; correct it, or skip such lines: "
-                "--labelled.malformed skip"
+                f"--{self.section}.malformed skip"
             )
 
 
 def read_rows(path: Path, config: LabelledConfig, faults: Faults | None = None) -> Iterator[Row]:
     """The rows of a file. ``UsageError`` for a column that it lacks, ``DamagedFileError`` for a line that is no row."""
-    if not path.is_file():
-        raise UsageError(f"there is no file {path}; name a table of texts and labels")
     faults = Faults(path, config) if faults is None else faults
+    for line, values in read_columns(path, config.columns, faults):
+        text = values[config.text_column]
+        label, split = as_label(values[config.label_column]), as_label(values.get(config.split_column))
+        if not isinstance(text, str) and text is not None:
+            faults.add(line + faults.ahead, f"has {text!r:.60} for a text")
+        elif not label:
+            faults.add(line + faults.ahead, f"has no label ({values[config.label_column]!r:.60})")
+        else:
+            yield Row(text or "", label, split, f"{path}, line {line:,}")
+
+
+def read_columns(path: Path, columns: Sequence[str], faults: Faults) -> Values:
+    """The rows of a file, each with the number of its line; all have these columns, or ``UsageError`` says which not.
+
+    ``DamagedFileError`` for a line that is no row, unless ``faults`` counts it.
+    """
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}; name a table (CSV, TSV, JSON, JSON lines or Parquet)")
     ending, compression = endings(path.name)
     try:
-        for line, values in READERS.get(ending, read_table)(path, ending, compression, config.columns, faults):
-            place = f"{path}, line {line:,}"
-            check_columns(values, config.columns, place)
-            text = values[config.text_column]
-            label, split = as_label(values[config.label_column]), as_label(values.get(config.split_column))
-            if not isinstance(text, str) and text is not None:
-                faults.add(line + faults.ahead, f"has {text!r:.60} for a text")
-            elif not label:
-                faults.add(line + faults.ahead, f"has no label ({values[config.label_column]!r:.60})")
-            else:
-                yield Row(text or "", label, split, place)
+        for line, values in READERS.get(ending, read_table)(path, ending, compression, columns, faults):
+            check_columns(values, columns, f"{path}, line {line:,}")
+            yield line, values
     except UndecodableError as error:
         raise DamagedFileError(f"{path} is no table of text (its bytes are no text)") from error
     except DAMAGE as error:

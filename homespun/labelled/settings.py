@@ -1,7 +1,7 @@
 """The knobs of labelled texts: what a user can write under ``[labelled]``. Imports nothing heavy."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from homespun.common.errors import UsageError
 
@@ -11,6 +11,8 @@ CHOICES = {"balance": ("none", "weights", "undersample"), "malformed": ("stop", 
 @dataclass(frozen=True)
 class LabelledConfig:
     """Where texts and labels are, and how they are split. A value out of range raises ``UsageError``."""
+
+    section: ClassVar[str] = "labelled"
 
     text_column: str = field(
         default="text", metadata={"help": "column of the texts; a number (from 1): the file has no line of names"}

@@ -1,6 +1,6 @@
-"""A language model that is being finetuned as a language model: for answers, or for preferences.
+"""A language model that is being finetuned as a language model: for answers, pairs or preferences.
 
-In: any pretrained model that reads from left to right. Out: the same model, of which so much moves as the settings say.
+In: any pretrained model that reads from left to right, or an encoder-decoder. Out: the same model, of which so much moves as the settings say.
 ``merged`` gives the plain model that is left when training is over: differences are added to their matrices, and
 nothing tells any more how it was trained.
 """
@@ -16,7 +16,7 @@ from homespun.models.trained import TRAINED
 
 
 class Finetuned(nn.Module):
-    """``body``: a ``LanguageModel``; whoever wants activations or logits asks it."""
+    """``body``: a ``LanguageModel`` or an ``EncoderDecoder``; whoever wants activations or logits asks it."""
 
     def __init__(self, config: FinetunedConfig, body: Any) -> None:
         super().__init__()

@@ -36,6 +36,7 @@ MODELS: dict[str, Callable[[Any], nn.Module]] = {
     "encoder_decoder": EncoderDecoder,
     "classifier": build_classifier,
     "assistant": build_finetuned,
+    "paired": build_finetuned,
     "preferred": build_finetuned,
     "continued": build_finetuned,
 }

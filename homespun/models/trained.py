@@ -28,8 +28,9 @@ def last_layers(body: nn.Module, config: PartlyTrainedConfig) -> None:
     layers = [module for module in body.modules() if isinstance(module, EqualPart)]
     for layer in layers[-config.trained_layers :]:
         layer.requires_grad_(True)
-    if isinstance(final := getattr(body, "final_norm", None), nn.Module):
-        final.requires_grad_(True)
+    for name in ("final_norm", "decoder_norm"):
+        if isinstance(final := getattr(body, name, None), nn.Module):
+            final.requires_grad_(True)
 
 
 def low_rank(body: nn.Module, config: PartlyTrainedConfig) -> None:

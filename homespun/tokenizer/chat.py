@@ -75,6 +75,12 @@ def newest(said: Sequence[Turn], room: int) -> list[Turn]:
     return [*head, *rest]
 
 
+def shortened(one: Turn, room: int) -> Turn:
+    """The message, or one that ends earlier, so that it takes ``room`` tokens; something of it is always left."""
+    excess = tokens_of(one) - room
+    return one if excess <= 0 else one._replace(said=[*one.said[: max(1, len(one.said) - 1 - excess)], one.said[-1]])
+
+
 def tokens_of(one: Turn) -> int:
     """How many it takes."""
     return len(one.before) + len(one.said) + len(one.after)

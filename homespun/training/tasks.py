@@ -5,6 +5,7 @@ from homespun.training.continued import Continued
 from homespun.training.image_classes import ImageClasses
 from homespun.training.losses import NextToken, Task, Translation
 from homespun.training.masked import Masked, MaskedPairs
+from homespun.training.paired import Paired
 from homespun.training.preferences import Preferences
 from homespun.training.text_classes import TextClasses
 
@@ -16,6 +17,7 @@ TASKS: dict[str, Task] = {
     "translation": Translation(),
     "text_classes": TextClasses(),
     "answers": Answers(),
+    "pairs": Paired(),
     "preferences": Preferences(),
     "continued": Continued(),
 }

@@ -19,8 +19,12 @@ from homespun.evaluation.likelihood import Request
 from homespun.evaluation.naive import score_naively
 from homespun.evaluation.run_task import run_task
 from homespun.evaluation.task import load_task
+from homespun.inference.answer import answer
+from homespun.inference.engine import Engine
+from homespun.inference.settings import SamplingConfig
 from homespun.models.gpt import GPT
 from homespun.models.settings import GPTConfig
+from homespun.tokenizer.chat import with_chat
 from homespun.training.losses import NextToken, Objective
 from homespun.training.validation import exact_loss
 from tests.evaluation.conftest import TOKENIZER, model_of
@@ -276,3 +280,43 @@ def test_a_text_without_tokens(pupil: Subject, tmp_path: Path) -> None:
     for texts in (nothing, lambda split: once):
         with pytest.raises(UsageError, match="no tokens to predict"):
             run_task(Material(load_task("validation"), texts), pupil, None, Silent())
+
+
+def test_summaries_are_held_against_several_references_and_a_beginning(tmp_path: Path, pupil: Subject) -> None:
+    rows: list[dict[str, Any]] = [
+        {"dialogue": "red =", "summary1": "rot", "summary2": "red"},
+        {"dialogue": "blue =", "summary": ["x", "blue"], "topic": 3},
+    ]
+    data = tmp_path / "some.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    record = evaluate("summaries", pupil, data=data)
+    assert record["shown"] == "Summarize.\n\nred = rot" and record["figures"][0]["examples"] == 2
+    assert record["notes"] == [
+        "who only repeats the first 1 words has ROUGE-1 100.0% (100.0% to 100.0%), ROUGE-2 0.0% (0.0% to 0.0%), "
+        "ROUGE-L 100.0% (100.0% to 100.0%)"
+    ]
+    rows.append({"dialogue": "green =", "topic": "x"})
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(UsageError, match="line 3: there is no column summary; it has dialogue, topic"):
+        evaluate("summaries", pupil, data=data)
+    both = write_task(tmp_path, rows, kind="generation", prompt="{dialogue}", answer="a", references=["b"])
+    with pytest.raises(UsageError, match=r"needs task\.answer, or task\.references, not both"):
+        evaluate(both, pupil)
+    with pytest.raises(UsageError, match="needs task"):
+        evaluate(write_task(tmp_path, rows, kind="generation", prompt="{dialogue}"), pupil)
+
+
+def test_a_model_that_answers_is_asked_in_its_own_form_where_the_task_asks_something(tmp_path: Path) -> None:
+    tokenizer = with_chat(TOKENIZER)
+    subject = Subject("answers", model_of("gpt", heads=4, vocabulary_size=tokenizer.vocabulary_size), tokenizer)
+    rows = [{"q": "in the inn", "a": "y"}, {"q": "the " * 30, "a": "y"}]
+    keys = {"kind": "generation", "prompt": "{q}", "answer": "{a}", "maximum_tokens": 5}
+    plain = evaluate(write_task(tmp_path, rows, **keys), subject)
+    assert plain["shown"] == "in the inn y" and "their beginnings were cut off" in plain["notes"][0]
+    record = evaluate(write_task(tmp_path, rows, **keys, instruction="Go"), subject)
+    assert record["shown"].startswith("<|im_start|>user\nGo") and record["shown"].endswith("<|im_start|>assistant\ny")
+    assert "their ends were cut off" in record["notes"][0]
+    engine = Engine(subject.model)
+    sampling = SamplingConfig(temperature=0, min_p=0.0, maximum_tokens=5)
+    alone = [answer(engine, tokenizer, [("user", f"Go\n\n{row['q']}")], sampling) for row in rows]
+    assert [one["told"] for one in record["examples"]] == alone

@@ -6,8 +6,9 @@ for the measures depend on length; the true ones say what a good value is.
 
 from homespun.common.errors import UsageError
 from homespun.common.progress import Stage
+from homespun.evaluation.asking import Continuing
 from homespun.evaluation.kind import Kind, Material, Outcome, Subject
-from homespun.evaluation.kinds.generation import SHOWN_OF_ANSWER, continued
+from homespun.evaluation.kinds.generation import SHOWN_OF_ANSWER
 from homespun.evaluation.measure import NEITHER, SHARE, Measure, mean_of
 from homespun.evaluation.passages import cut_in_two, passages
 from homespun.evaluation.task import Task
@@ -34,7 +35,7 @@ def score(asked: Asked, subject: Subject, stage: Stage) -> Outcome:
     task, seed, pairs = asked
     stage.resize(len(pairs))
     sampling = SamplingConfig(temperature=task.temperature, min_p=0.0, maximum_tokens=task.maximum_tokens, seed=seed)
-    written = list(continued(subject, [prompt for prompt, _ in pairs], sampling, stage.advance))
+    written = Continuing(subject, "", sampling).write([prompt for prompt, _ in pairs], stage.advance)
     cut = [equally_long(text, true) for text, (_, true) in zip(written, pairs, strict=True)]
     measures = measures_of([text for text, _ in cut], "") + measures_of([true for _, true in cut], ", true text")
     examples = [

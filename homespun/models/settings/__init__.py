@@ -16,6 +16,7 @@ from homespun.models.settings.finetuned import (
     AssistantConfig,
     ContinuedConfig,
     FinetunedConfig,
+    PairedConfig,
     PartlyTrainedConfig,
     PreferredConfig,
 )
@@ -31,6 +32,7 @@ SETTINGS: dict[str, type[ModelConfig]] = {
     "encoder_decoder": EncoderDecoderConfig,
     "classifier": ClassifierConfig,
     "assistant": AssistantConfig,
+    "paired": PairedConfig,
     "preferred": PreferredConfig,
     "continued": ContinuedConfig,
 }
@@ -50,6 +52,7 @@ __all__ = [
     "GPTConfig",
     "LSTMConfig",
     "ModelConfig",
+    "PairedConfig",
     "PartlyTrainedConfig",
     "PreferredConfig",
     "RWKVConfig",

@@ -118,6 +118,22 @@ class AssistantConfig(FinetunedConfig):
 
 
 @dataclass(frozen=True)
+class PairedConfig(FinetunedConfig):
+    """An encoder-decoder that goes on learning from pairs of texts."""
+
+    task: ClassVar[str] = "pairs"
+    reads: ClassVar[str] = "pairs"
+    target: ClassVar[str] = "token"
+    spells_text: ClassVar[bool] = True
+
+    architecture: Literal["paired"] = field(default="paired", metadata={"help": "which model of the registry"})
+
+    def check_body(self) -> None:
+        if self.body.task != "translation":
+            raise UsageError(f"{self.body.architecture} cannot be finetuned like that: it has no encoder and decoder")
+
+
+@dataclass(frozen=True)
 class PreferredConfig(FinetunedConfig):
     """A language model that learns which of two answers is preferred."""
 
