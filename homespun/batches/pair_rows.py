@@ -1,7 +1,7 @@
 """Rows of pairs of texts, for a model that is finetuned on them: sides that are too long are cropped, not left out.
 
-In: sources and targets as ids. Out: rows that are stored like those of conversations (``homespun.batches.answer_rows``):
-the source, the separator, then the target and the end of the text, which are to be learned; and batches of them
+In: sources and targets as ids. Out: rows, stored like those of conversations (``homespun.batches.answer_rows``): the
+source, the separator, then the target and the end of the text, which are to be learned; and batches of them
 (``homespun.batches.pairs``).
 """
 
@@ -48,7 +48,5 @@ class PairRows:
 
     def batch(self, numbers: np.ndarray) -> Batch:
         """These pairs, filled up to the longest of them."""
-        sides = [
-            np.split(self.rows.row(number)[0], [int(self.source_lengths[number])]) for number in numbers.tolist()
-        ]
+        sides = [np.split(self.rows.row(number)[0], [int(self.source_lengths[number])]) for number in numbers.tolist()]
         return filled_up([source for source, _ in sides], [target for _, target in sides], self.end_of_text)

@@ -77,6 +77,67 @@ def instructions(
 
 
 @app.command
+def pairs(
+    base: Annotated[Path, Parameter(help="the run folder of the model to begin with")],
+    /,
+    *tables: Annotated[Path, Parameter(help="CSV, TSV, JSON, JSON-lines or Parquet files of pairs of texts")],
+    source_column: Annotated[
+        str | None, Parameter(help="column of the texts [source]; a number: no line of names")
+    ] = None,
+    target_column: Annotated[
+        tuple[str, ...] | None, Parameter(help="column of what is made of them [target]; several: each is learned")
+    ] = None,
+    instruction: Annotated[
+        str | None, Parameter(help="what a base that continues texts is asked, above each source [Summarize.]")
+    ] = None,
+    train: Trained = None,
+    out: Out = None,
+    json_output: JSONOutput = False,
+    config_file: ConfigFile = None,
+    config: ConfigurationOptions = Options(),
+) -> int:
+    """Teach a model to make a text of another one, such as its summary or its translation.
+
+    An encoder-decoder goes on as it was trained; a model that continues texts learns to answer an instruction.
+
+    homespun finetune pairs runs/base dialogues.jsonl --source-column dialogue --target-column summary
+    """
+    given = {"source_column": source_column, "target_columns": target_column}
+    architecture = taught_by_pairs(base)
+    if architecture == "paired":
+        if instruction is not None:
+            raise UsageError(f"the model of {base} is given its source alone: leave out --instruction")
+        section = "pairs"
+    else:
+        from homespun.dialogues.asked import USUAL_INSTRUCTION
+        from homespun.dialogues.settings import PairsConfig
+
+        section, usual = "conversations", PairsConfig()
+        given = {
+            "source_column": source_column or usual.source_column,
+            "target_columns": target_column or usual.target_columns,
+            "instruction": USUAL_INSTRUCTION if instruction is None else instruction,
+        }
+    dotted: dict[str, Any] = {f"{section}.{key}": value for key, value in given.items()}
+    return finetune(architecture, base, tables, dotted | {"model.trained": train}, out, json_output, config)
+
+
+def taught_by_pairs(base: Path) -> str:
+    """What a base becomes that learns from pairs of texts; ``UsageError`` for one that writes no texts."""
+    from homespun.inference.load import find_model
+    from homespun.inference.uses import CONTINUE, TRANSLATE, USES
+
+    _, found = find_model(base, "text", lambda _: None)
+    use = USES[found.in_use.task]
+    if use not in (CONTINUE, TRANSLATE):
+        raise UsageError(
+            f"the model of {base} ({found.in_use.architecture}) {use.does}, it cannot learn to write others; take a "
+            "base that translates or continues texts"
+        )
+    return "paired" if use is TRANSLATE else "assistant"
+
+
+@app.command
 def preferences(
     base: Annotated[Path, Parameter(help="the run folder of the model to begin with, such as an assistant's")],
     /,

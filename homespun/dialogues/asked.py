@@ -10,6 +10,8 @@ from homespun.corpus.pairs import clean
 from homespun.dialogues.dialogue import ASSISTANT, USER, Conversation, Empty, Message, conversation
 from homespun.dialogues.forms import text_at
 
+USUAL_INSTRUCTION = "Summarize."
+
 
 def question(instruction: str, source: str) -> str:
     """What the user says; without an instruction the source alone."""

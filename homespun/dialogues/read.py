@@ -58,14 +58,21 @@ def read_dialogues(
     """The entries of some files, as ``make`` makes them (``homespun.dialogues.forms``)."""
     for path in paths:
         faults = Faults(path, config, left_out)
-        in_columns = isinstance(config, ColumnsConfig) and config.source_column
-        for line, value in read_pairs(path, config, faults) if in_columns else read_values(path, faults):
+        for line, value in entries_of(path, config, faults):
             try:
                 yield make(value)
             except Useless as error:
                 setattr(left_out, error.kind, getattr(left_out, error.kind) + 1)
             except NotUsable as error:
                 faults.add(line + faults.ahead, str(error))
+
+
+def entries_of(path: Path, config: DialogueConfig, faults: Faults) -> Iterator[tuple[int, Any]]:
+    """What stands in a file, with the numbers of lines: the pairs of a table, or JSON values of any form."""
+    if isinstance(config, ColumnsConfig) and config.source_column:
+        yield from read_pairs(path, config, faults)
+    else:
+        yield from read_values(path, faults)
 
 
 def read_pairs(path: Path, config: ColumnsConfig, faults: Faults) -> Iterator[tuple[int, dict[str, Any]]]:

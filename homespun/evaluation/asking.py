@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from homespun.common.progress import Advance, ignore
+from homespun.corpus.pairs import clean
 from homespun.dialogues.asked import question
 from homespun.dialogues.dialogue import USER
 from homespun.evaluation.kind import Subject
@@ -75,7 +76,7 @@ class Answering:
 
     def asked(self, prompts: Sequence[str]) -> list[list[tuple[str, str]]]:
         """The messages of each."""
-        return [[(USER, question(self.instruction, prompt))] for prompt in prompts]
+        return [[(USER, question(self.instruction, clean(prompt)))] for prompt in prompts]
 
     def write(self, prompts: Sequence[str], advance: Advance = ignore) -> list[str]:
         return answers(self.engine, self.tokenizer, self.asked(prompts), self.sampling, advance)

@@ -60,7 +60,9 @@ def ask_choices(task: Task, row: Row) -> Question:
 
 def ask_label(task: Task, row: Row) -> Question:
     """The same choices for all: the labels."""
-    return Question(fill(task.prompt, row), task.labels, which(raw_answer(task.answer, row), task.labels, row), row.where)
+    return Question(
+        fill(task.prompt, row), task.labels, which(raw_answer(task.answer, row), task.labels, row), row.where
+    )
 
 
 def choice_texts(task: Task, row: Row) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """A language model that is being finetuned as a language model: for answers, pairs or preferences.
 
-In: any pretrained model that reads from left to right, or an encoder-decoder. Out: the same model, of which so much moves as the settings say.
-``merged`` gives the plain model that is left when training is over: differences are added to their matrices, and
-nothing tells any more how it was trained.
+In: any pretrained model that reads from left to right, or an encoder-decoder. Out: the same model, of which so much
+moves as the settings say. ``merged`` gives the plain model that is left when training is over: differences are added to
+their matrices, and nothing tells any more how it was trained.
 """
 
 from typing import Any

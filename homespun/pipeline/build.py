@@ -33,6 +33,7 @@ from homespun.pipeline.prepare_dialogues import FROM_CONVERSATIONS, FROM_PREFERE
 from homespun.pipeline.prepare_field import FROM_FIELD
 from homespun.pipeline.prepare_images import FROM_IMAGES
 from homespun.pipeline.prepare_labelled import FROM_LABELLED
+from homespun.pipeline.prepare_pairs import FROM_PAIRS
 from homespun.pipeline.prepare_text import FROM_TEXT
 from homespun.pipeline.run_folder import ASSISTANT, IMPORTED, RunFolder, create_run, locked
 from homespun.pipeline.settled import Clock, Preparation, Ready
@@ -54,6 +55,7 @@ PREPARATIONS: dict[str, Preparation] = {
     "images": FROM_IMAGES,
     "labelled texts": FROM_LABELLED,
     "conversations": FROM_CONVERSATIONS,
+    "pairs": FROM_PAIRS,
     "preferences": FROM_PREFERENCES,
     "texts of a field": FROM_FIELD,
 }

@@ -8,7 +8,7 @@ from homespun.common.configuration import flatten, nest, read_toml, replace_valu
 from homespun.common.files import write_atomic
 from homespun.corpus.replay import ReplayConfig
 from homespun.corpus.settings import CorpusConfig
-from homespun.dialogues.settings import ConversationsConfig, PreferencesConfig
+from homespun.dialogues.settings import ConversationsConfig, PairsConfig, PreferencesConfig
 from homespun.images.settings import ImagesConfig
 from homespun.inference.settings import SamplingConfig
 from homespun.labelled.settings import LabelledConfig
@@ -19,7 +19,7 @@ from homespun.training.settings import TrainingConfig
 
 @dataclass(frozen=True)
 class Configuration:
-    """``[corpus] [replay] [tokenizer] [images] [labelled] [conversations] [preferences] [model] [training]
+    """``[corpus] [replay] [tokenizer] [images] [labelled] [conversations] [pairs] [preferences] [model] [training]
     [sampling]``.
 
     Which of them matter, what the model reads says.
@@ -31,6 +31,7 @@ class Configuration:
     images: ImagesConfig = field(default_factory=ImagesConfig)
     labelled: LabelledConfig = field(default_factory=LabelledConfig)
     conversations: ConversationsConfig = field(default_factory=ConversationsConfig)
+    pairs: PairsConfig = field(default_factory=PairsConfig)
     preferences: PreferencesConfig = field(default_factory=PreferencesConfig)
     model: ModelConfig = field(default_factory=GPTConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -50,6 +51,7 @@ class Options:
     images: ImagesConfig = field(default_factory=ImagesConfig)
     labelled: LabelledConfig = field(default_factory=LabelledConfig)
     conversations: ConversationsConfig = field(default_factory=ConversationsConfig)
+    pairs: PairsConfig = field(default_factory=PairsConfig)
     preferences: PreferencesConfig = field(default_factory=PreferencesConfig)
     model: ModelOptions = field(default_factory=ModelOptions)  # type: ignore[valid-type]
     training: TrainingConfig = field(default_factory=TrainingConfig)

@@ -36,7 +36,7 @@ from homespun.pipeline.conversation_lesson import seconds_of_answers
 from homespun.pipeline.planning import DialogueFacts, Plan, make_dialogue_plan
 from homespun.pipeline.run_folder import RunFolder
 from homespun.pipeline.settled import Clock, Preparation, Ready, settle
-from homespun.tokenizer.chat import turns, with_chat
+from homespun.tokenizer.chat import shortened, turns, with_chat
 from homespun.tokenizer.special import END_OF_TURN, START_OF_TURN
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.dial import Dial
@@ -48,6 +48,7 @@ CONVERSATIONS_IN_STEP, PAIRS_IN_STEP = 16, 8
 # By what is learned and what is trained: the highest rate at a width of 768; it grows as 1 / sqrt(width).
 RATES = {
     "conversations": {"full": 1e-4, "last-layers": 3e-4, "lora": 5e-4},
+    "pairs": {"full": 2e-4, "last-layers": 5e-4, "lora": 1e-3},
     "preferences": {"full": 1e-5, "last-layers": 3e-5, "lora": 1e-4},
 }
 USUAL_WIDTH = 768
@@ -59,6 +60,7 @@ LEFT_OUT = {
     "in_validation": "with a question of the validation",
 }
 CROPPED = {
+    "sources": "have the end of their source cut off",
     "shortened": "lose their oldest messages",
     "cut": "have their last answer cut",
     "left_out": "have no room for an answer and are left out",
@@ -76,7 +78,14 @@ def prepare_dialogues(run: RunFolder, choices: Choices, dial: Dial | None, clock
     choices = choices.with_values({"model.body.vocabulary_size": tokenizer.vocabulary_size}, "plan")
     shape = choices.config.model
     assert isinstance(shape, FinetunedConfig)
-    rows_stage(run, tokenizer, room_of(shape), choices, reporter)
+    room = room_of(shape)
+    make_rows = rows_of_pairs if choices.config.conversations.source_column else ROWS[kind]
+    everything = choices.config.conversations.loss == "all"
+
+    def rows_of(entries: Iterable[Any], cropped: Cropped) -> Iterator[Row]:
+        return make_rows(entries, tokenizer, room, everything, cropped)
+
+    rows_stage(run, config, room, rows_of, reporter)
     choices, facts = FOLLOW[kind](choices, run, tokenizer)
 
     def make(device: torch.device) -> Plan:
@@ -110,17 +119,22 @@ def room_of(shape: FinetunedConfig) -> int:
     return shape.length or (LONGEST if shape.body.endless else min(shape.body.context, LONGEST))
 
 
-def rows_stage(run: RunFolder, tokenizer: Tokenizer, room: int, choices: Choices, reporter: Reporter) -> None:
+def rows_stage(
+    run: RunFolder,
+    config: DialogueConfig,
+    room: int,
+    rows_of: Callable[[Iterable[Any], Cropped], Iterator[Row]],
+    reporter: Reporter,
+) -> None:
     """The splits as tokens, in rows whose inputs have ``room`` tokens."""
     if not (run.rows / "manifest.json").exists():
-        cropped, everything = Cropped(), choices.config.conversations.loss == "all"
-        kind = choices.config.model.reads
+        cropped = Cropped()
         with atomic_folder(run.rows) as folder:
             splits = {}
             for split in SPLITS:
-                entries = read_split(run.path / kind, split)
-                rows = ROWS[kind](entries, tokenizer, room, everything, cropped)
-                splits[split] = write_rows(rows, folder, split)
+                splits[split] = write_rows(
+                    rows_of(read_split(run.path / config.section, split), cropped), folder, split
+                )
                 if not splits[split]["rows"]:
                     raise HomespunError(
                         f"no answer for {split} has room in {room} tokens beside its question; "
@@ -140,6 +154,23 @@ def rows_of_conversations(
         said = iter(turns(tokenizer, [message for one in several for message in one.messages]))
         for one in several:
             row = row_of([next(said) for _ in one.messages], room + 1, everything, cropped)
+            if row is not None:
+                yield row
+
+
+def rows_of_pairs(
+    entries: Iterable[Conversation], tokenizer: Tokenizer, room: int, everything: bool, cropped: Cropped
+) -> Iterator[Row]:
+    """The same of a source and its target: a source that is too long loses its end, or few would have room."""
+    waiting = iter(entries)
+    while several := list(islice(waiting, ENCODED_AT_ONCE)):
+        said = turns(tokenizer, [message for one in several for message in one.messages])
+        for question, answer in zip(said[::2], said[1::2], strict=True):
+            # At least half of the row is for the source, as it is when the model is asked.
+            answered = len(answer.before) + min(len(answer.said), (room + 1) // 2)
+            fitting = shortened(question, room + 1 - answered)
+            cropped.sources += fitting is not question
+            row = row_of([fitting, answer], room + 1, everything, cropped)
             if row is not None:
                 yield row
 
@@ -172,8 +203,8 @@ def follow_conversations(choices: Choices, run: RunFolder, tokenizer: Tokenizer)
     length = room_of(shape) if packed else min(longest, room_of(shape))
     shared = len(conversation_rows(rows, length, packed))
     batch_size = max(1, round(CONVERSATIONS_IN_STEP * shared / len(rows)))
-    values = {"model.packed": packed, "model.length": length}
-    choices = followed(choices, tokenizer, values, shared, batch_size)
+    values = {"model.packed": packed, "model.length": length} | learned_tokens(shape, tokenizer)
+    choices = followed(choices, values, shared, batch_size)
     return choices, DialogueFacts(read_manifest(run.rows)["splits"]["validation"]["learned"])
 
 
@@ -183,8 +214,8 @@ def follow_preferences(choices: Choices, run: RunFolder, tokenizer: Tokenizer) -
     assert isinstance(shape, FinetunedConfig)
     rows, held_back = AnswerRows(run.rows, "train"), AnswerRows(run.rows, "validation")
     longest = rounded(int(max(rows.lengths.max(), held_back.lengths.max())))
-    values = {"model.length": min(longest, room_of(shape))}
-    choices = followed(choices, tokenizer, values, len(rows) // 2, PAIRS_IN_STEP)
+    values = {"model.length": min(longest, room_of(shape))} | learned_tokens(shape, tokenizer)
+    choices = followed(choices, values, len(rows) // 2, PAIRS_IN_STEP)
     return choices, DialogueFacts(len(held_back) // 2)
 
 
@@ -199,7 +230,14 @@ def rounded(length: int) -> int:
     return -(-length // LENGTHS) * LENGTHS
 
 
-def followed(choices: Choices, tokenizer: Tokenizer, values: dict[str, Any], rows: int, batch_size: int) -> Choices:
+def learned_tokens(shape: FinetunedConfig, tokenizer: Tokenizer) -> dict[str, Any]:
+    """The control tokens, where what is trained would not reach their rows."""
+    if shape.trained == "full":
+        return {}
+    return {"model.learned_tokens": (tokenizer.special_tokens[START_OF_TURN], tokenizer.special_tokens[END_OF_TURN])}
+
+
+def followed(choices: Choices, values: dict[str, Any], rows: int, batch_size: int) -> Choices:
     """With ``values``, and how to train on so many rows, where nobody has set it."""
     config, shape = choices.config, choices.config.model
     assert isinstance(shape, FinetunedConfig)
@@ -209,9 +247,6 @@ def followed(choices: Choices, tokenizer: Tokenizer, values: dict[str, Any], row
     steps = max(1, round(getattr(config, shape.reads).epochs * epoch))
     if not choices.is_open("training.steps"):
         steps = config.training.steps
-    if shape.trained != "full":
-        control = (tokenizer.special_tokens[START_OF_TURN], tokenizer.special_tokens[END_OF_TURN])
-        values = values | {"model.learned_tokens": control}
     values = values | {
         "training.batch_size": batch_size,
         "training.steps": steps,

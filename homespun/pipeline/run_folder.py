@@ -5,6 +5,7 @@ config.toml        the full configuration     plan.json    what was planned and 
 corpus/  tokenizer.json  tokens/  images/     the stages' results
 labelled/  base/   of a finetuning: the texts with their labels, and the weights that it begins with
 conversations/  preferences/  rows/           of one that answers: what it learns from, as text and as tokens
+pairs/  rows/                                 the same of an encoder-decoder
 model.json         what the model is made of  environment.json
 metrics.jsonl  samples.jsonl  checkpoints/    training as it goes
 result.json  report.html                      at the end
@@ -63,6 +64,10 @@ class RunFolder:
         return self.path / "conversations"
 
     @property
+    def pairs(self) -> Path:
+        return self.path / "pairs"
+
+    @property
     def preferences(self) -> Path:
         return self.path / "preferences"
 
@@ -96,6 +101,7 @@ class RunFolder:
             "images": self.images,
             "labelled texts": self.labelled,
             "conversations": self.rows,
+            "pairs": self.rows,
             "preferences": self.rows,
         }[reads]
 

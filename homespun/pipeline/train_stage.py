@@ -33,6 +33,7 @@ from homespun.pipeline.environment import peak_memory_bytes
 from homespun.pipeline.image_lesson import image_lesson
 from homespun.pipeline.labelled_lesson import labelled_lesson
 from homespun.pipeline.made_with import made_with
+from homespun.pipeline.pair_lesson import pair_lesson
 from homespun.pipeline.preference_lesson import preference_lesson
 from homespun.pipeline.recorder import Recorder
 from homespun.pipeline.run_folder import RunFolder
@@ -100,6 +101,7 @@ LESSONS: dict[str, Callable[[RunFolder, Configuration, World], Lesson]] = {
     "images": image_lesson,
     "labelled texts": labelled_lesson,
     "conversations": conversation_lesson,
+    "pairs": pair_lesson,
     "preferences": preference_lesson,
     "texts of a field": continued_lesson,
 }

@@ -10,6 +10,7 @@ from homespun.report.overview import ASSISTANT, IMPORTED, brief
 from homespun.report.read_run import RunData
 from homespun.report.wording import plain, size
 
+COMMANDS = {"preferences": "preferences", "pairs": "pairs"}  # of finetunings, by what they learn from
 GLOSSARY = {
     "token": (
         "A piece of text with a number: a word, a part of one, or a single byte. The model reads and writes these."
@@ -71,7 +72,7 @@ def commands(run: RunData) -> list[tuple[str, str]]:
         command, data = "finetune classify", "base and texts"
     if run.dialogues:
         kind = text(run.dialogues, "kind")
-        command = "finetune preferences" if kind == "preferences" else "finetune instructions"
+        command = f"finetune {COMMANDS.get(kind or '', 'instructions')}"
         data = f"base and {kind}"
     if text(run.model, "task") == "continued":
         command, data = "finetune texts", "base and texts"

@@ -17,6 +17,7 @@ LEFT_OUT = {
     "in_validation": "with a question of the validation",
 }
 CROPPED = {
+    "sources": "had the end of their source cut off",
     "shortened": "lost their oldest messages",
     "cut": "had their last answer cut",
     "left_out": "had no room for an answer and are left out",
@@ -26,7 +27,7 @@ MOST_CHARACTERS = 400
 
 def dialogues_chapter(run: RunData, facts: Facts) -> str:
     """Sources, splits, what was left out and what was cut."""
-    lead = "What the model learned from. No question is in both splits, however it was answered."
+    lead = "What the model learned from. No question, or source, is in both splits, however it was answered."
     inside = "".join(
         element("p", f"<code>{escape(str(source))}</code>") for source in sequence(run.run, "sources")[1:40]
     )

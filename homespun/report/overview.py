@@ -11,6 +11,7 @@ STAGES = {
     "images": "reading its images",
     "labelled": "reading its texts and labels",
     "conversations": "reading its conversations",
+    "pairs": "reading its pairs of texts",
     "preferences": "reading its preferences",
     "tokenizer": "learning its tokens",
     "tokens": "turning text into tokens",

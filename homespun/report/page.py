@@ -66,6 +66,8 @@ DIALOGUE_CHAPTERS = (
 )
 
 
+# Of pairs of texts nothing is asked at the end; their samples say what can be said.
+PAIR_CHAPTERS = tuple(chapter for chapter in DIALOGUE_CHAPTERS if chapter[0] != "answers")
 CONTINUED_CHAPTERS = (CHAPTERS[0], ("forgetting", "Forgetting", forgetting_chapter), *CHAPTERS[1:])
 
 
@@ -75,6 +77,8 @@ def chapters_of(run: RunData) -> tuple[tuple[str, str, Chapter], ...]:
         return IMAGE_CHAPTERS
     if text(run.model, "task") == "continued":
         return CONTINUED_CHAPTERS
+    if text(run.dialogues, "kind") == "pairs":
+        return PAIR_CHAPTERS
     if run.rows or run.dialogues:
         return DIALOGUE_CHAPTERS
     return LABELLED_CHAPTERS if run.labelled else CHAPTERS

@@ -27,9 +27,10 @@ TRAINING_COLUMNS = ("step", "loss", "learning_rate", "gradient_norm", "tokens", 
 VALIDATION_COLUMNS = ("step", "loss", "bits_per_byte", "tokens", "seconds", "unigram_loss", "accuracy",
                       "unigram_accuracy", "next_sentence_accuracy")  # fmt: skip
 KNOWN_FILES = ("run.json", "config.toml", "plan.json", "environment.json", "corpus", "tokenizer.json",
-               "tokens", "images", "labelled", "conversations", "preferences", "rows", "model.json",
+               "tokens", "images", "labelled", "conversations", "pairs", "preferences", "rows", "model.json",
                "metrics.jsonl", "samples.jsonl", "result.json")  # fmt: skip
-FOLDERS = {"corpus", "tokens", "images", "labelled", "conversations", "preferences", "rows", "evaluations"}
+FOLDERS = {"corpus", "tokens", "images", "labelled", "conversations", "pairs", "preferences", "rows",
+           "evaluations"}  # fmt: skip
 LONGEST_LINE = 1 << 20  # characters; a longer line is no record of ours
 LONGEST_CONFIGURATION = 1 << 18
 LONGEST_JSON = 64 << 20
@@ -96,7 +97,7 @@ class RunData:
     tokens: dict[str, Any] = field(default_factory=dict)
     images: dict[str, Any] = field(default_factory=dict)
     labelled: dict[str, Any] = field(default_factory=dict)
-    dialogues: dict[str, Any] = field(default_factory=dict)  # conversations, or preferences
+    dialogues: dict[str, Any] = field(default_factory=dict)  # conversations, pairs, or preferences
     rows: dict[str, Any] = field(default_factory=dict)  # the same as tokens
     model: dict[str, Any] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
@@ -150,6 +151,7 @@ def read_run(folder: Path) -> RunData:
         images=read_mapping(folder / "images" / "manifest.json", unreadable),
         labelled=read_mapping(folder / "labelled" / "manifest.json", unreadable),
         dialogues=read_mapping(folder / "conversations" / "manifest.json", unreadable)
+        or read_mapping(folder / "pairs" / "manifest.json", unreadable)
         or read_mapping(folder / "preferences" / "manifest.json", unreadable),
         rows=read_mapping(folder / "rows" / "manifest.json", unreadable),
         model=read_mapping(folder / "model.json", unreadable),

@@ -131,10 +131,8 @@ def test_an_imported_run_has_no_text(folder: Path, capsys: pytest.CaptureFixture
     assert evaluated(capsys, "whole", "--task", "agreement", "--limit", "5")["figures"]
 
 
-@pytest.mark.parametrize(("architecture", "words"), [("bert", "fills gaps in texts"), ("vit", "reads images")])
-def test_models_that_do_not_continue_texts(
-    folder: Path, capsys: pytest.CaptureFixture[str], architecture: str, words: str
-) -> None:
+def with_another_model(folder: Path, architecture: str) -> None:
+    """A run folder has a checkpoint of a small model of this architecture instead of its own."""
     from homespun.common.configuration import flatten
     from homespun.models.registry import build_model
     from homespun.models.settings import SETTINGS
@@ -150,6 +148,13 @@ def test_models_that_do_not_continue_texts(
     documents = {"config.json": flatten(config), "made_with.json": {}}
     save_checkpoint(folder / "checkpoints", Snapshot(weights, {}, TrainingState(0, 0, 0, 0.0, Execution())), documents,
                     folder / "tokenizer.json", 1)  # fmt: skip
+
+
+@pytest.mark.parametrize(("architecture", "words"), [("bert", "fills gaps in texts"), ("vit", "reads images")])
+def test_models_that_do_not_continue_texts(
+    folder: Path, capsys: pytest.CaptureFixture[str], architecture: str, words: str
+) -> None:
+    with_another_model(folder, architecture)
     assert words in complaint(capsys, "whole", "--task", "agreement")
 
 

@@ -81,7 +81,7 @@ def test_each_step_is_one_call_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_groups_are_of_like_length_and_fit_into_memory() -> None:
     lengths = [5, 400, 6, 5, 40, 7, 401]
     assert list(groups_of(lengths, 3)) == [[0, 3, 2], [5], [4], [1, 6]]
-    assert 40 > 7 + MOST_LONGER and texts_at_once(GPTConfig()) == TEXTS_AT_ONCE
+    assert 7 + MOST_LONGER < 40 and texts_at_once(GPTConfig()) == TEXTS_AT_ONCE
     large = GPTConfig(context=8192, layers=32, width=4096, heads=32)
     assert texts_at_once(large) == 1
 
