@@ -308,8 +308,9 @@ def test_summaries_are_held_against_several_references_and_a_beginning(tmp_path:
 
 def test_a_model_that_answers_is_asked_in_its_own_form_where_the_task_asks_something(tmp_path: Path) -> None:
     tokenizer = with_chat(TOKENIZER)
-    subject = Subject("answers", model_of("gpt", heads=4, vocabulary_size=tokenizer.vocabulary_size), tokenizer)
-    rows = [{"q": "in the inn", "a": "y"}, {"q": "the " * 30, "a": "y"}]
+    model = model_of("gpt", heads=4, vocabulary_size=tokenizer.vocabulary_size, context=64)
+    subject = Subject("answers", model, tokenizer)
+    rows = [{"q": "in the inn", "a": "y"}, {"q": "x y z " * 30, "a": "y"}]
     keys = {"kind": "generation", "prompt": "{q}", "answer": "{a}", "maximum_tokens": 5}
     plain = evaluate(write_task(tmp_path, rows, **keys), subject)
     assert plain["shown"] == "in the inn y" and "their beginnings were cut off" in plain["notes"][0]

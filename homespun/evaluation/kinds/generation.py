@@ -126,9 +126,10 @@ def in_words(figure: Figure) -> str:
 KIND = Kind(
     prepare,
     score,
-    needs=("data", "prompt", "answer"),
+    needs=("data", "prompt"),
     takes=(
-        "delimiter", "separator", "shots_from", "stop", "maximum_tokens", "temperature", "instruction", "source",
+        "answer", "references", "instruction", "source", "delimiter", "separator", "shots_from", "stop",
+        "maximum_tokens", "temperature",
     ),
     models=(CONTINUE, TRANSLATE),
     shows_examples=True,

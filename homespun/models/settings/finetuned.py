@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from homespun.common.errors import UsageError
 from homespun.models.settings.base import ModelConfig, TextModelConfig
 from homespun.models.settings.decoder import GPTConfig
+from homespun.models.settings.encoder_decoder import EncoderDecoderConfig
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ class PairedConfig(FinetunedConfig):
     target: ClassVar[str] = "token"
     spells_text: ClassVar[bool] = True
 
+    body: TextModelConfig = field(default_factory=EncoderDecoderConfig)
     architecture: Literal["paired"] = field(default="paired", metadata={"help": "which model of the registry"})
 
     def check_body(self) -> None:
