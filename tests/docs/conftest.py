@@ -47,12 +47,14 @@ def write_messages(file: Path) -> None:
 
 
 def write_dialogues(folder: Path) -> None:
-    """Instructions, and preferences."""
+    """Instructions, preferences, and summaries."""
     asked = [(f"Say {word} {number}", word) for number in range(12) for word in ("yes", "no")]
     entries = [{"instruction": question, "input": "", "output": word} for question, word in asked]
     (folder / "instructions.json").write_text(json.dumps(entries), "utf-8")
     pairs = [{"prompt": question, "chosen": word, "rejected": f"not {word}"} for question, word in asked]
     (folder / "preferences.json").write_text(json.dumps(pairs), "utf-8")
+    talks = [{"dialogue": f"A: {question}. B: {word}!", "summary": f"B says {word}."} for question, word in asked]
+    (folder / "dialogues.jsonl").write_text("".join(json.dumps(talk) + "\n" for talk in talks), "utf-8")
 
 
 def write_images(folder: Path) -> None:

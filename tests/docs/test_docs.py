@@ -18,7 +18,7 @@ PAGES = all_pages()
 OPTION = re.compile(r"(?<![\w-])--[a-z][\w.-]*")
 MODULE = re.compile(r"homespun(?:\.\w+)+")
 OUR_PATH = re.compile(r"(?:homespun|tests|benchmarks|docs|recipes|examples)/[\w./-]*")
-SECTIONS = "corpus replay tokenizer images labelled conversations preferences model training sampling"
+SECTIONS = "corpus replay tokenizer images labelled conversations pairs preferences model training sampling"
 KEY = re.compile(rf"(?:{SECTIONS.replace(' ', '|')})\.(\w+)")
 FILE_ENDINGS = ("json", "jsonl", "toml", "py", "safetensors", "txt", "md")
 

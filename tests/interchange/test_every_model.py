@@ -108,7 +108,7 @@ CASES: dict[str, tuple[ModelConfig, dict[str, str | None]]] = {
 
 
 # Of a finetuned model the plain one that is left of it is exported; tests/pipeline has a test of each.
-FINETUNED = {"classifier", "assistant", "preferred", "continued"}
+FINETUNED = {"classifier", "assistant", "paired", "preferred", "continued"}
 
 
 def test_every_architecture_and_every_format_is_here() -> None:

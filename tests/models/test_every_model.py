@@ -28,6 +28,7 @@ from homespun.models.settings import (
     GPTConfig,
     LSTMConfig,
     ModelConfig,
+    PairedConfig,
     PreferredConfig,
     RWKVConfig,
     ViTConfig,
@@ -41,6 +42,7 @@ from homespun.training.tasks import TASKS
 from homespun.training.tracing import TracedFootprint
 
 SMALL_GPT = GPTConfig(vocabulary_size=61, context=24, layers=2, width=32, heads=4, key_value_heads=2)
+SMALL_PAIRS = EncoderDecoderConfig(vocabulary_size=61, context=24, layers=2, width=32, dropout=0.0, label_smoothing=0.0)
 SMALL: dict[str, ModelConfig] = {
     "gpt": SMALL_GPT,
     "gpt, post-norm": GPTConfig(
@@ -61,9 +63,7 @@ SMALL: dict[str, ModelConfig] = {
     ),
     "rwkv": RWKVConfig(vocabulary_size=61, context=24, layers=2, width=32, head_width=16),
     "vit": ViTConfig(image_size=8, patch_size=2, classes=5, layers=2, width=32, heads=4),
-    "encoder_decoder": EncoderDecoderConfig(
-        vocabulary_size=61, context=24, layers=2, width=32, dropout=0.0, label_smoothing=0.0
-    ),
+    "encoder_decoder": SMALL_PAIRS,
     "encoder_decoder, pre-norm": EncoderDecoderConfig(
         vocabulary_size=61, context=24, layers=2, encoder_layers=3, width=32, norm_order="pre", logit_biases=True,
         feedforward="swish", tied_embeddings=False, dropout=0.0, label_smoothing=0.0,
@@ -78,6 +78,8 @@ SMALL: dict[str, ModelConfig] = {
         body=RWKVConfig(vocabulary_size=61, context=24, layers=2, width=32, head_width=16), trained="last-layers",
         trained_layers=2, learned_tokens=(3, 4), length=16,
     ),
+    "paired": PairedConfig(body=SMALL_PAIRS, length=16),
+    "paired, low rank": PairedConfig(body=replace(SMALL_PAIRS, norm_order="pre"), trained="lora", lora_rank=4),
     "continued": ContinuedConfig(body=SMALL_GPT, length=16),
     "preferred": PreferredConfig(body=SMALL_GPT, learned_tokens=(3, 4), trained="lora", lora_rank=4),
 }  # fmt: skip

@@ -16,9 +16,11 @@ from homespun.models.registry import build_model
 from homespun.models.settings import (
     AssistantConfig,
     BERTConfig,
+    EncoderDecoderConfig,
     FinetunedConfig,
     GPTConfig,
     LSTMConfig,
+    PairedConfig,
     PreferredConfig,
     RWKVConfig,
     TextModelConfig,
@@ -26,6 +28,7 @@ from homespun.models.settings import (
 from homespun.training.answers import Answers
 from homespun.training.losses import Objective
 from homespun.training.optimizer import build_optimizer
+from homespun.training.paired import Paired
 from homespun.training.settings import TrainingConfig
 from tests.batches.test_conversation_batches import TOKENIZER, rows_in
 
@@ -110,6 +113,36 @@ def test_the_optimizer_holds_what_moves_alone() -> None:
     assert moments < 0.1 * 2 * sum(value.numel() for value in model.parameters())
 
 
+@pytest.mark.parametrize("trained", ["full", "last-layers", "lora"])
+def test_of_an_encoder_decoder_too(trained: Any) -> None:
+    body = EncoderDecoderConfig(vocabulary_size=SIZE, context=32, layers=2, width=32, heads=2, norm_order="pre")
+    model = finetuned(PairedConfig(body=body, trained=trained, lora_rank=2))
+    known = {name for name, _ in build_model(body).named_parameters()}
+    plain = {name: value.detach().clone() for name, value in model.body.named_parameters() if name in known}
+    optimizer = build_optimizer(model, TrainingConfig(learning_rate=1e-2, optimizer="adamw", precision="fp32"))
+    torch.manual_seed(4)
+    batch = Paired().example(replace(model.config, length=16), 4)
+    for _ in range(5):
+        Objective(model, Paired())(batch)[0].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval()
+    source, target = torch.randint(SIZE, (2, 12)), torch.randint(SIZE, (2, 9))
+    with torch.inference_mode():
+        before = model.body(target, source)
+    merged = model.merged()
+    with torch.inference_mode():
+        torch.testing.assert_close(merged(target, source), before, rtol=0, atol=1e-5)
+    moved_ones = {name for name, value in merged.named_parameters() if not torch.equal(value, plain[name])}
+    assert merged.config == body and dict(merged.named_parameters()).keys() == known == plain.keys()
+    if trained == "last-layers":
+        last = ("decoder.1.", "decoder_norm.")
+        assert moved_ones == {name for name in plain if name.startswith(last)}
+    elif trained == "lora":
+        assert moved_ones and all("weight" in name and plain[name].dim() == 2 for name in moved_ones)
+        assert "token_embedding.weight" not in moved_ones
+
+
 @EVERY
 def test_more_tokens_are_rows_of_the_mean_and_change_no_other_logit(name: str) -> None:
     model = finetuned(AssistantConfig(body=BODIES[name])).body.eval()
@@ -150,6 +183,8 @@ def test_the_loss_is_that_of_each_conversation_alone(name: str, tmp_path: Path) 
     ("make", "said"),
     [
         (lambda: AssistantConfig(body=BERTConfig()), "does not go on with a text"),
+        (lambda: AssistantConfig(body=EncoderDecoderConfig()), "does not go on with a text"),
+        (lambda: PairedConfig(body=GPT), "has no encoder and decoder"),
         (lambda: AssistantConfig(body=LSTMConfig(), packed=True), "keep the texts of a row apart"),
         (lambda: AssistantConfig(body=replace(GPT, positions="learned"), packed=True), "keep the texts of a row apart"),
         (lambda: AssistantConfig(body=GPT, length=129), "reads 128 tokens at most"),

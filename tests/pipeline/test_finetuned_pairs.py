@@ -187,7 +187,7 @@ def test_a_decoder_learns_them_as_instructions(
     data.write_text('{"dialogue": "yes 3", "summary": ["yes", "sey"]}\n' * 2, "utf-8")
     assert run(["evaluate", str(out), "--task", "summaries", "--data", str(data), "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
-    assert record["shown"].startswith("<|im_start|>user\nSummarize.\n\nyes 3<|im_end|>")
+    assert record["shown"].startswith("<|im_start|>user\nSum")  # half of a context of 32 is little
     page = (out / "report.html").read_text("utf-8")
     assert "homespun finetune instructions" in page and "had the end of their source cut off" in page
 

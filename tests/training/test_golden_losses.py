@@ -22,6 +22,7 @@ from homespun.models.settings import (
     EncoderDecoderConfig,
     LSTMConfig,
     ModelConfig,
+    PairedConfig,
     PreferredConfig,
     RWKVConfig,
     ViTConfig,
@@ -77,6 +78,7 @@ CASES: dict[str, tuple[ModelConfig, TrainingConfig]] = {
         AssistantConfig(body=QWEN3, trained="last-layers", learned_tokens=(30, 31), packed=True),
         replace(MUON, optimizer="adamw"),
     ),
+    "paired, low rank": (PairedConfig(body=TRANSLATION, trained="lora"), MUON),
     "preferred, full": (PreferredConfig(body=QWEN3), replace(MUON, learning_rate=1e-3)),
     "continued, low rank": (ContinuedConfig(body=QWEN3, trained="lora"), MUON),
 }
@@ -140,6 +142,7 @@ def pairs_of_answers(number: int) -> Batch:
 BATCHES = {
     "text_classes": counted,
     "answers": told_in_part,
+    "pairs": sequences,
     "preferences": pairs_of_answers,
     "continued": sequences,
     "next_token": sequences,
