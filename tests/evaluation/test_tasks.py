@@ -311,3 +311,12 @@ def test_real_files_are_read_to_the_last_row(name: str, rows: int) -> None:
     if "HOMESPUN_DATA" not in os.environ:
         pytest.skip(f"HOMESPUN_DATA is not set: {name}")
     assert len(read_rows(Path(os.environ["HOMESPUN_DATA"], name))) == rows
+
+
+def test_the_summaries_of_dialogsum_have_three_references() -> None:
+    if "HOMESPUN_DATA" not in os.environ:
+        pytest.skip("HOMESPUN_DATA is not set: dialogsum/dialogsum.test.jsonl")
+    task = load_task("summaries").with_data(Path(os.environ["HOMESPUN_DATA"], "dialogsum", "dialogsum.test.jsonl"))
+    _, _, exercises = kind_of(task).prepare(Material(task, no_texts))  # type: ignore[arg-type]
+    assert len(exercises) == 500 and {len(one.references) for one in exercises} == {3}
+    assert all(one.prompt == one.source for one in exercises)
