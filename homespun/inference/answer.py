@@ -24,17 +24,25 @@ def room_for_question(engine: Engine, tokenizer: Tokenizer, config: SamplingConf
 def prompt_ids(
     engine: Engine, tokenizer: Tokenizer, messages: Sequence[tuple[str, str]], config: SamplingConfig
 ) -> list[int]:
-    """``messages``: (role, content), the last of the user."""
+    """``messages``: (role, content), the last of the user, shortened so that the longest answer has room behind it."""
     room = room_for_question(engine, tokenizer, config)
     *before, question = newest(turns(tokenizer, messages), room)
     return prompt(tokenizer, [*before, shortened(question, room - sum(map(tokens_of, before)))])
+
+
+def chat_ids(
+    engine: Engine, tokenizer: Tokenizer, messages: Sequence[tuple[str, str]], config: SamplingConfig
+) -> list[int]:
+    """The same, but a question that fits is left whole: most answers are far shorter than they may be."""
+    ids = prompt(tokenizer, newest(turns(tokenizer, messages), room_for_question(engine, tokenizer, config)))
+    return ids if len(ids) < engine.context else prompt_ids(engine, tokenizer, messages, config)
 
 
 def stream_answer(
     engine: Engine, tokenizer: Tokenizer, messages: Sequence[tuple[str, str]], config: SamplingConfig
 ) -> Iterator[str]:
     """The answer as it is written."""
-    ids = prompt_ids(engine, tokenizer, messages, config)
+    ids = chat_ids(engine, tokenizer, messages, config)
     yield from stream_ids(engine, tokenizer, ids, set(tokenizer.special_tokens.values()), config)
 
 
@@ -50,7 +58,7 @@ def answers(
     config: SamplingConfig,
     advance: Advance = ignore,
 ) -> list[str]:
-    """The answer to each of several lists of messages, as ``answer`` gives it; several at once."""
+    """The answer to each of several lists of messages, shortened as ``prompt_ids`` says; several at once."""
     ids = [prompt_ids(engine, tokenizer, messages, config) for messages in asked]
     found = write_several(engine, tokenizer, ids, set(tokenizer.special_tokens.values()), config, advance)
     return [text.strip() for text in found]

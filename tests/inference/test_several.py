@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from homespun.inference.answer import answer, answers
+from homespun.inference.answer import answers, chat_ids, prompt_ids
 from homespun.inference.engine import Engine
 from homespun.inference.settings import SamplingConfig
 from homespun.inference.several import MOST_LONGER, TEXTS_AT_ONCE, groups_of, texts_at_once, write_several
@@ -90,5 +90,17 @@ def test_answers_are_those_of_each_conversation_alone() -> None:
     engine = engine_of("gpt")
     asked = [[("user", "a" * length)] for length in (1, 5, 60)]
     asked.append([("system", "b"), ("user", "c"), ("assistant", "d"), ("user", "e")])
-    config = SamplingConfig(temperature=1.0, min_p=0.0, maximum_tokens=6)
-    assert answers(engine, TOKENIZER, asked, config) == [answer(engine, TOKENIZER, one, config) for one in asked]
+    config, last = SamplingConfig(temperature=1.0, min_p=0.0, maximum_tokens=6), set(TOKENIZER.special_tokens.values())
+    ids = [prompt_ids(engine, TOKENIZER, one, config) for one in asked]
+    alone = ["".join(stream_ids(engine, TOKENIZER, one, last, config)).strip() for one in ids]
+    assert answers(engine, TOKENIZER, asked, config) == alone
+
+
+def test_a_question_that_fits_is_left_whole_in_a_chat() -> None:
+    torch.manual_seed(1)
+    engine = Engine(build_model(GPTConfig(vocabulary_size=TOKENIZER.vocabulary_size, context=64, layers=1, width=32)))
+    config, asked = SamplingConfig(maximum_tokens=40), {length: [("user", "x" * length)] for length in (30, 90)}
+    whole, cropped = (chat_ids(engine, TOKENIZER, one, config) for one in asked.values())
+    assert TOKENIZER.decode(whole).count("x") == 30 and len(whole) < 64
+    assert cropped == prompt_ids(engine, TOKENIZER, asked[90], config) and len(cropped) == 64 - 32
+    assert TOKENIZER.decode(cropped).startswith("<|im_start|>user\nxx") and "xx<|im_end|>" in TOKENIZER.decode(cropped)
