@@ -7,7 +7,7 @@ from homespun.layers.quantized import QuantizedMatrix
 
 
 def stored_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters, a shared one once, and buffers that hold something of the model, not tables to be worked out again."""
+    """Parameters, a shared one once, and buffers that hold something of the model: not tables of angles."""
     kept = model.state_dict(keep_vars=True)
     return {
         **dict(model.named_parameters()),
