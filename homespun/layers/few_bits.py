@@ -49,7 +49,7 @@ class FewBits(Protocol):
 class Int8:
     """``codes`` (n, 64) uint8, 127 for zero; ``scales`` (n) fp32."""
 
-    names = ("codes", "scales")
+    names: tuple[str, ...] = ("codes", "scales")
 
     def pack(self, matrix: torch.Tensor) -> tuple[torch.Tensor, ...]:
         scales, shares = in_blocks(matrix, BLOCK)
@@ -67,7 +67,7 @@ class NormalFloat4:
     its scale in ``scale_scales`` (m) fp32.
     """
 
-    names = ("codes", "scale_codes", "scale_scales", "mean")
+    names: tuple[str, ...] = ("codes", "scale_codes", "scale_scales", "mean")
 
     def pack(self, matrix: torch.Tensor) -> tuple[torch.Tensor, ...]:
         scales, shares = in_blocks(matrix, BLOCK)
