@@ -27,8 +27,8 @@ class Product(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        (gradient,) = grad_outputs
+    def backward(ctx: Any, *gradients: Any) -> Any:  # pyrefly: ignore
+        (gradient,) = gradients
         matrix = ctx.form.unpack(ctx.saved_tensors, ctx.shape)
         return gradient @ matrix.to(gradient.dtype), None, None, None, *(None for _ in ctx.saved_tensors)
 
