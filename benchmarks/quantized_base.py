@@ -97,11 +97,11 @@ def base_bytes(run: Path) -> int:
         return sum(tensors.get_tensor(name).nbytes for name in names)
 
 
-def measure_memory(width: int, layers: int, rows: int, context: int) -> dict[str, Any]:
+def measure_memory(width: int, layers: int, rows: int, context: int, ways: tuple[int, ...] = BITS) -> dict[str, Any]:
     """By bits: what the process of two steps has to say."""
     body = {"vocabulary_size": 4096, "context": context, "layers": layers, "width": width, "heads": max(1, width // 64)}
     found = {}
-    for bits in BITS:
+    for bits in ways:
         tell(f"memory of {bits} bits …")
         task = {"body": body, "bits": bits, "rows": rows}
         found[str(bits)] = ask_program("quantized_base_steps", task, os.environ | {"OMP_NUM_THREADS": "1"})

@@ -12,9 +12,9 @@ from homespun.common.errors import UsageError
 
 
 def test_fewer_bits_take_less_memory() -> None:
-    memory = quantized_base.measure_memory(64, 2, 2, 16)
+    memory = quantized_base.measure_memory(64, 2, 2, 16, (32, 4))
     held = {bits: one["base_bytes"] for bits, one in memory["bits"].items()}
-    assert held["4"] < held["8"] < held["32"]
+    assert held["4"] < held["32"]
     for one in memory["bits"].values():
         assert one["process_peak_bytes"] >= one["steps_peak_bytes"] and one["expected_bytes"] > one["base_bytes"]
     assert "4 bits" in "\n".join(quantized_base.memory_lines(memory))
