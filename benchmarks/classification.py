@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from measuring import exit_with, machine, machine_lines, table, tell
+from measuring import exit_with, machine, machine_lines, own_and_passed_on, table, tell
 
 from homespun.common.errors import HomespunError, UsageError
 
@@ -68,8 +68,8 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=5, help="how many [5]")
     parser.add_argument("--fresh", action="store_true", help="also from random weights")
     parser.add_argument("--json", action="store_true", help="print all figures for programs")
-    parser.add_argument("finetune", nargs="*", help="options for homespun finetune classify, behind --")
-    options = parser.parse_args()
+    own, passed_on = own_and_passed_on()
+    options = parser.parse_args(own)
     data = options.data or Path(os.environ.get("HOMESPUN_DATA", ""))
     names = options.sets.split(",")
     if unknown := [name for name in names if name not in SETS]:
@@ -78,9 +78,7 @@ def main() -> int:
     facts, bases = machine(), {MODEL: options.base}
     if options.fresh:
         bases["fresh"] = fresh_base(options.base, options.out / "fresh")
-    figures = {
-        name: measure(SETS[name], name, bases, data, options.out, options.seeds, options.finetune) for name in names
-    }
+    figures = {name: measure(SETS[name], name, bases, data, options.out, options.seeds, passed_on) for name in names}
     if options.json:
         print(json.dumps({"machine": facts, "sets": figures}, indent=1, ensure_ascii=False))
         return 0

@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from measuring import exit_with, machine, machine_lines, table, tell
+from measuring import exit_with, machine, machine_lines, own_and_passed_on, table, tell
 
 from homespun.common.errors import HomespunError, UsageError
 
@@ -50,8 +50,8 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=5, help="how many [5]")
     parser.add_argument("--preferences", action="store_true", help="then preferences, on top of the book's set")
     parser.add_argument("--json", action="store_true", help="print all figures for programs")
-    parser.add_argument("finetune", nargs="*", help="options for homespun finetune instructions, behind --")
-    options = parser.parse_args()
+    own, passed_on = own_and_passed_on()
+    options = parser.parse_args(own)
     data = options.data or Path(os.environ.get("HOMESPUN_DATA", ""))
     if unknown := [name for name in options.sets.split(",") if name not in SETS]:
         raise UsageError(f"there is no set {unknown[0]!r}; known: {', '.join(SETS)}")
@@ -61,7 +61,7 @@ def main() -> int:
         for way in options.ways.split(","):
             runs = [options.out / f"{name}-{way}-{seed}" for seed in range(1, options.seeds + 1)]
             for seed, run in enumerate(runs, 1):
-                more = ["--train", way, "--conversations.split-seed", str(seed), *options.finetune]
+                more = ["--train", way, "--conversations.split-seed", str(seed), *passed_on]
                 finetune("instructions", options.base, data / SETS[name], run, seed, more)
             figures[f"{name}, {way}"] = collected(map(answers_of, runs))
     preferred = preferences(options.out, data, options.seeds) if options.preferences else {}

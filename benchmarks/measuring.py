@@ -115,3 +115,10 @@ def exit_with(main: Callable[[], int]) -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def own_and_passed_on() -> tuple[list[str], list[str]]:
+    """The arguments of a benchmark: its own, and those behind ``--``, which are for the program that it measures."""
+    given = sys.argv[1:]
+    end = given.index("--") if "--" in given else len(given)
+    return given[:end], given[end + 1 :]

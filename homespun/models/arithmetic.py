@@ -6,7 +6,18 @@ section 2.1, with attention counted: a multiply and an add are two operations, a
 costs three times a forward pass.
 """
 
+from dataclasses import dataclass
+
 from homespun.models.settings import GPTConfig, ModelConfig
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What of a model is held in few bits: so many ``numbers``, in ``bytes``; ``largest``: numbers of one matrix."""
+
+    numbers: int = 0
+    bytes: int = 0
+    largest: int = 0
 
 
 def matrix_parameters(config: ModelConfig) -> int:
@@ -56,6 +67,15 @@ def trained_parameters(config: ModelConfig) -> int:
 
         return count(config).trained
     return parameter_count(config)
+
+
+def packed_parameters(config: ModelConfig) -> Packed:
+    """Those of ``matrix_parameters`` that are held in few bits: none, but where a base is."""
+    if not isinstance(config, GPTConfig):
+        from homespun.models.counting import count
+
+        return count(config).packed
+    return Packed()
 
 
 def parameter_count(config: ModelConfig) -> int:

@@ -6,9 +6,12 @@
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 
 import torch
 
+from homespun.layers.quantized import QuantizedMatrix
+from homespun.models.arithmetic import Packed
 from homespun.models.registry import build_model
 from homespun.models.settings import ModelConfig
 
@@ -19,7 +22,8 @@ class Count:
 
     ``matrices``: of those that a token is multiplied by, embeddings and head left out.
 
-    ``largest_stack``: numbers in all matrices of the shape that has most, and that shape.
+    ``largest_stack``: numbers in all matrices of the shape that has most, and that shape. ``packed``: what of them is
+    held in few bits.
     """
 
     parameters: int
@@ -27,6 +31,7 @@ class Count:
     matrices: int
     largest_stack: int
     stacked_shape: tuple[int, int]
+    packed: Packed
 
 
 @cache
@@ -37,12 +42,15 @@ def count(config: ModelConfig) -> Count:
     shapes: Counter[tuple[int, int]] = Counter()
     for module in model.modules():
         for name, parts in getattr(module, "matrices", {}).items():
-            columns = module.get_parameter(name)[0].numel()
+            columns = attrgetter(name)(module).shape[1:].numel()
             shapes.update((min(rows, columns), max(rows, columns)) for rows in parts)
     stacks = {shape: number * shape[0] * shape[1] for shape, number in shapes.items()} or {(1, 1): 0}
     largest = max(stacks, key=lambda shape: stacks[shape])
     parameters = list(model.parameters())
+    quantized = [module for module in model.modules() if isinstance(module, QuantizedMatrix)]
+    sizes = [matrix.shape.numel() for matrix in quantized]
+    held = sum(tensor.nbytes for matrix in quantized for tensor in matrix.packed)
+    packed = Packed(sum(sizes), held, max(sizes, default=0))
     trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
-    return Count(
-        sum(parameter.numel() for parameter in parameters), trained, sum(stacks.values()), stacks[largest], largest
-    )
+    in_all = sum(parameter.numel() for parameter in parameters) + packed.numbers
+    return Count(in_all, trained, sum(stacks.values()), stacks[largest], largest, packed)

@@ -9,7 +9,9 @@ from torch import nn
 
 from homespun.common.errors import UsageError
 from homespun.layers.equal_part import EqualPart
+from homespun.layers.few_bits import FEW_BITS
 from homespun.layers.lora import adapt
+from homespun.layers.quantized import quantize_linears
 from homespun.models.settings import PartlyTrainedConfig
 
 
@@ -34,8 +36,10 @@ def last_layers(body: nn.Module, config: PartlyTrainedConfig) -> None:
 
 
 def low_rank(body: nn.Module, config: PartlyTrainedConfig) -> None:
-    """Differences of its matrices (``homespun.layers.lora``)."""
+    """Differences of its matrices (``homespun.layers.lora``), which may be held in few bits themselves (QLoRA)."""
     body.requires_grad_(False)
+    if config.base_bits in FEW_BITS:
+        quantize_linears(body, config.base_bits)
     rank = config.lora_rank
     if not adapt(body, rank, config.lora_alpha, config.lora_dropout, config.lora_layers):
         raise UsageError(

@@ -245,7 +245,8 @@ def copy_fits(config: Configuration, device: torch.device, world: World) -> bool
     rows = training.micro_batch_size or training.batch_size // world.shares
     shares, parts = shares_by_layout(training, world.size)[training.parallel], training.parts_of_block(world.size)
     memory = training_memory(config.model, training, rows, shares, snapshot=True, parts=parts)
-    still_to_come = memory.total - memory.weights - memory.moments if device.type == "cpu" else memory.snapshot
+    there_already = memory.weights + memory.moments + memory.reading
+    still_to_come = memory.total - there_already if device.type == "cpu" else memory.snapshot
     return still_to_come < available_memory_bytes() // processes_here()
 
 

@@ -1,6 +1,7 @@
 """What is learned from preferences, and from what: a base, pairs of answers, and what the base thinks of them.
 
-The base's probabilities are worked out once, before the first step, and stored; a run that goes on reads them.
+The base's probabilities are worked out once, before the first step, and stored; a run that goes on reads them. They are
+those of the base as it is held in training, in few bits where it is.
 """
 
 from dataclasses import asdict
@@ -40,10 +41,11 @@ def preference_lesson(run: RunFolder, config: Configuration, world: World) -> Le
     """The base, and pairs of answers."""
     training, shape = config.training, config.model
     assert isinstance(shape, PreferredConfig)
-    body = checked_base(run, shape).to(choose_device(training.device, world.local_rank))
+    # Nothing has been learned yet: the model is its base.
+    model = Finetuned(shape, checked_base(run, shape)).to(choose_device(training.device, world.local_rank))
     at_once = max(world.size, validation_rows(shape, training))
     if world.is_first:
-        reference_stage(run, body, at_once)
+        reference_stage(run, model.body, at_once)
     world.wait()
     reference = read_reference(run.path / "reference")
     rows = {split: PreferenceRows(AnswerRows(run.rows, split), reference[split]) for split in SPLITS}
@@ -64,7 +66,7 @@ def preference_lesson(run: RunFolder, config: Configuration, world: World) -> Le
         return {"preferences": {one.name: asdict(figure_of(one, SEED)) for one in measures}}
 
     return Lesson(
-        model=Finetuned(shape, body),
+        model=model,
         task=TASKS[shape.task],
         batches=LikeLengthBatches(rows["train"], training.batch_size, training.seed, world.rank, world.size),
         validation=lambda: every_row(rows["validation"], at_once),

@@ -25,6 +25,7 @@ from homespun.models.arithmetic import (
 )
 from homespun.models.registry import build_model
 from homespun.models.settings import TextModelConfig
+from homespun.models.stored import shapes_of
 from homespun.pipeline.assemble import Lesson, assemble, prepare_process
 from homespun.pipeline.configuration import Configuration, write_toml
 from homespun.pipeline.continued_lesson import continued_lesson
@@ -121,8 +122,8 @@ def write_model_record(run: RunFolder, config: Configuration, model: torch.nn.Mo
             "target": config.model.target,
             "spells_text": config.model.spells_text,
             "table": [
-                {"name": name, "shape": list(parameter.shape), "parameters": parameter.numel()}
-                for name, parameter in model.named_parameters()
+                {"name": name, "shape": list(shape), "parameters": shape.numel()}
+                for name, shape in shapes_of(model).items()
             ],
         },
     )

@@ -33,6 +33,7 @@ from homespun.common.files import (
     sha256_of_file,
     write_json,
 )
+from homespun.models.stored import stored_tensors
 from homespun.training.execution import Execution
 from homespun.training.sharding import placed_like, whole
 
@@ -90,7 +91,7 @@ def take_snapshot(
         return found.to("cpu", copy=copy).contiguous() if keep_it else found.new_empty(0)
 
     return Snapshot(
-        {name: keep(parameter) for name, parameter in model.named_parameters()},
+        {name: keep(tensor) for name, tensor in stored_tensors(model).items()},
         {f"{part}/{name}": keep(tensor) for part, thing in moving.items() for name, tensor in thing.tensors().items()},
         replace(state),
     )
@@ -218,20 +219,20 @@ def newest_checkpoint(folder: Path, warn: Callable[[str], None], clean: bool = T
 def load_weights(path: Path, model: nn.Module) -> None:
     """Put ``path/model.safetensors`` into ``model``; names and shapes must be exactly the model's."""
     tensors = read_tensors(path / "model.safetensors")
-    parameters = dict(model.named_parameters())
-    for name in sorted(parameters.keys() | tensors.keys()):
+    wanted = stored_tensors(model)
+    for name in sorted(wanted.keys() | tensors.keys()):
         if name not in tensors:
             raise DamagedFileError(f"{path / 'model.safetensors'} lacks the tensor {name}")
-        if name not in parameters:
+        if name not in wanted:
             raise DamagedFileError(f"{path / 'model.safetensors'} has a tensor {name} that the model does not have")
-        if parameters[name].shape != tensors[name].shape:
+        if wanted[name].shape != tensors[name].shape:
             raise DamagedFileError(
                 f"{path / 'model.safetensors'}: {name} has shape {tuple(tensors[name].shape)}, "
-                f"the model needs {tuple(parameters[name].shape)}"
+                f"the model needs {tuple(wanted[name].shape)}"
             )
     with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(placed_like(tensors[name], parameter))
+        for name, tensor in wanted.items():
+            tensor.copy_(placed_like(tensors[name], tensor))
 
 
 def load_checkpoint(path: Path, model: nn.Module, moving: dict[str, Moving]) -> TrainingState:

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, replace
 
 from homespun.common.errors import HomespunError
-from homespun.models.arithmetic import matrix_parameters, parameter_count, trained_parameters
+from homespun.models.arithmetic import matrix_parameters, packed_parameters, parameter_count, trained_parameters
 from homespun.models.settings import ModelConfig
 from homespun.training.footprint import FULL, HALF, footprint_of, number_bytes
 from homespun.training.settings import TrainingConfig
@@ -27,11 +27,13 @@ RECOMPUTED_BLOCK = 3.2  # bytes taken for each byte of the block that is worked 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of one process or GPU. ``copies``: matrices in bf16; ``gathered``: borrowed from the other processes.
+    """Bytes of one process or GPU. ``copies``: matrices in bf16, and one that is unpacked where they are held in few
+    bits; ``gathered``: borrowed from the other processes.
 
     ``holes``: freed, but not to be used again. ``update``, ``validation``: what Muon's step and the exact
     loss of a split need beyond the room that forward and backward pass have left by then. ``snapshot``: the copy of
-    everything that a checkpoint is written from while training goes on.
+    everything that a checkpoint is written from while training goes on. ``reading``: what a base needs in full, before
+    it is packed, beyond the room that training takes; with a GPU it is in the processor's memory.
     """
 
     weights: float
@@ -45,6 +47,7 @@ class Memory:
     update: float
     validation: float
     snapshot: float
+    reading: float
 
     @property
     def total(self) -> float:
@@ -65,12 +68,13 @@ def training_memory(
     ``gpu``: PyTorch's own allocator there fills its holes again. ``parts``: among how many every block is divided.
     """
     whole, model = model, model.part_of(parts)
-    parameters, matrices, number = parameter_count(model), matrix_parameters(model), number_bytes(training)
+    packed, number = packed_parameters(model), number_bytes(training)
+    parameters, matrices = (count - packed.numbers for count in (parameter_count(model), matrix_parameters(model)))
     block, rest = matrices / model.layers, parameters - matrices
     tokens = rows * model.positions_in_row
     weights, moments = (kept / shares for kept in kept_bytes(model, training))
     # Autocast keeps the copies that it makes of whole matrices until the gradient is there.
-    copies = HALF * matrices if number == HALF else 0.0
+    copies = (HALF * matrices if number == HALF else 0.0) + (FULL + HALF) * packed.largest
     # FSDP2 holds two blocks (one is fetched ahead), the embeddings and head, and the gradients of one of each. Groups
     # that divide the blocks use it as well, to average their gradients.
     gathered = FULL * (3 * block + 2 * rest) if shares > 1 or (parts > 1 and training.tensor_size) else 0.0
@@ -83,24 +87,29 @@ def training_memory(
         heap = 0.0 if gpu else in_heap(footprint_of(model).kept(training), tokens) + holes
         update = max(steps, heap) + stacks  # steps fit into the heap, stacks are large
     passes = copies + activations + loss + holes
+    gradients = FULL * trained_parameters(model) / shares
+    update = max(0.0, update - passes)
+    validation = max(0.0, validation_bytes(model, training) - (passes + update))
+    taken = packed.bytes + gradients + moments + gathered + passes + update + validation
     return Memory(
-        weights=weights,
-        gradients=FULL * trained_parameters(model) / shares,
+        weights=weights + packed.bytes,
+        gradients=gradients,
         moments=moments,
         copies=copies,
         gathered=gathered,
         activations=activations,
         loss=loss,
         holes=holes,
-        update=max(0.0, update - passes),
-        validation=max(0.0, validation_bytes(model, training) - max(passes, update)),
-        snapshot=sum(kept_bytes(whole, training)) if snapshot else 0.0,
+        update=update,
+        validation=validation,
+        snapshot=sum(kept_bytes(whole, training)) + packed.bytes if snapshot else 0.0,
+        reading=0.0 if gpu else max(0.0, FULL * packed.numbers - taken),
     )
 
 
 def kept_bytes(model: ModelConfig, training: TrainingConfig) -> tuple[float, float]:
-    """Of all weights, with their average where there is one, and of the moments of those that are trained."""
-    parameters, trained = parameter_count(model), trained_parameters(model)
+    """Of all weights in full precision, with their average where there is one; of the moments of what is trained."""
+    parameters, trained = parameter_count(model) - packed_parameters(model).numbers, trained_parameters(model)
     second_moments = max(0, trained - (matrix_parameters(model) if training.optimizer == "muon" else 0))
     return FULL * parameters * (2 if training.average_decay else 1), FULL * (trained + second_moments)
 

@@ -4,6 +4,8 @@ Kingma & Ba 2015; Loshchilov & Hutter 2019; Jordan 2024 (``homespun.training.muo
 gains and biases do not. Parameters may be spread over processes (DTensor); their state is then spread alike.
 """
 
+from operator import attrgetter
+
 import torch
 from torch import nn
 
@@ -86,10 +88,10 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizers:
 def hidden_matrices(model: nn.Module) -> dict[nn.Parameter, tuple[int, ...]]:
     """The matrices that layers declare in ``matrices``, each with the rows of the matrices that it is fused of."""
     return {
-        module.get_parameter(name): rows
+        matrix: rows
         for module in model.modules()
         for name, rows in getattr(module, "matrices", {}).items()
-        if module.get_parameter(name).requires_grad
+        if (matrix := attrgetter(name)(module)).requires_grad
     }
 
 

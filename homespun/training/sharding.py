@@ -13,6 +13,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Placement, distribute_tensor
 
 from homespun.models.registry import build_model
+from homespun.models.stored import stored_tensors
 from homespun.training.world import World
 
 
@@ -57,9 +58,9 @@ def gathered(model: nn.Module, world: World) -> nn.Module | None:
     if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
         return model if world.is_first else None
     copy = build_model(model.config) if world.is_first else None  # type: ignore[arg-type]
-    own = dict(copy.named_parameters()) if copy is not None else {}
-    for name, parameter in model.named_parameters():
-        tensor = whole(parameter)
+    own = stored_tensors(copy) if copy is not None else {}
+    for name, part in stored_tensors(model).items():
+        tensor = whole(part)
         if copy is not None:
             own[name].copy_(tensor)
     return copy

@@ -11,12 +11,18 @@ import torch
 from homespun.batches.batch import IGNORED
 from homespun.batches.conversations import conversation_rows
 from homespun.common.errors import UsageError
+from homespun.models.arithmetic import Packed
+from homespun.models.counting import count
 from homespun.models.more_tokens import with_vocabulary
 from homespun.models.registry import build_model
 from homespun.models.settings import (
     AssistantConfig,
     BERTConfig,
+<<<<<<< HEAD
     EncoderDecoderConfig,
+=======
+    ClassifierConfig,
+>>>>>>> quantized
     FinetunedConfig,
     GPTConfig,
     LSTMConfig,
@@ -25,8 +31,10 @@ from homespun.models.settings import (
     RWKVConfig,
     TextModelConfig,
 )
+from homespun.models.stored import shapes_of, stored_tensors
 from homespun.training.answers import Answers
 from homespun.training.losses import Objective
+from homespun.training.memory import training_memory
 from homespun.training.optimizer import build_optimizer
 from homespun.training.paired import Paired
 from homespun.training.settings import TrainingConfig
@@ -84,6 +92,49 @@ def test_merged_it_computes_the_same_and_is_a_plain_model(name: str, trained: An
         key: value.shape for key, value in plain.named_parameters()
     }
     assert all(parameter.requires_grad for parameter in merged.parameters())
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("name", ["tied", "learned positions", "rwkv"])
+def test_a_base_in_few_bits_learns_stays_as_it_is_and_is_merged_to_what_was_trained(name: str, bits: Any) -> None:
+    config = AssistantConfig(
+        body=BODIES[name], trained="lora", lora_rank=2, lora_layers="attention", learned_tokens=CONTROL, base_bits=bits
+    )
+    before = {key: value.clone() for key, value in stored_tensors(finetuned(config)).items()}
+    model = moved(finetuned(config)).eval()
+    after = stored_tensors(model)
+    changed = {key for key, value in after.items() if not torch.equal(value, before[key])}
+    assert changed == {key for key, value in model.named_parameters() if value.requires_grad}
+    assert any(value.dtype == torch.uint8 for value in after.values())
+    tokens = torch.randint(SIZE, (2, 12))
+    with torch.inference_mode():
+        trained = model.body(tokens)
+        torch.testing.assert_close(model.merged()(tokens), trained, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_numbers_in_few_bits_are_counted_as_such(bits: Any) -> None:
+    plain = AssistantConfig(body=replace(GPT, width=64), trained="lora", lora_rank=2)
+    few = replace(plain, base_bits=bits)
+    ours, theirs = count(few), count(plain)
+    assert replace(ours, packed=theirs.packed) == theirs and theirs.packed == Packed()
+    model = finetuned(few)
+    buffers = set(stored_tensors(model)) - {key for key, _ in model.named_parameters()}
+    assert ours.packed.bytes == sum(stored_tensors(model)[key].nbytes for key in buffers)
+    training = TrainingConfig(optimizer="adamw", precision="fp32")
+    saved = training_memory(plain, training, 4).weights - training_memory(few, training, 4).weights
+    assert saved == 4 * ours.packed.numbers - ours.packed.bytes > 0.7 * 4 * ours.packed.numbers
+    assert shapes_of(model) == shapes_of(finetuned(plain))
+
+
+def test_a_base_must_have_room_before_it_is_packed() -> None:
+    body = replace(GPT, width=256, layers=4)
+    config = AssistantConfig(body=body, trained="lora", lora_rank=2, base_bits=4, length=4)
+    training = TrainingConfig(optimizer="adamw", precision="fp32", micro_batch_size=1)
+    memory = training_memory(config, training, 1)
+    assert memory.reading > 0 and memory.total == pytest.approx(4 * count(config).parameters)
+    assert training_memory(config, training, 1, gpu=True).reading == 0
+    assert training_memory(replace(config, length=128), training, 64).reading == 0
 
 
 @pytest.mark.parametrize("name", ["tied", "untied", "rwkv"])
@@ -189,6 +240,9 @@ def test_the_loss_is_that_of_each_conversation_alone(name: str, tmp_path: Path) 
         (lambda: AssistantConfig(body=replace(GPT, positions="learned"), packed=True), "keep the texts of a row apart"),
         (lambda: AssistantConfig(body=GPT, length=129), "reads 128 tokens at most"),
         (lambda: AssistantConfig(body=GPT, dropout=0.1), "that of its base"),
+        (lambda: AssistantConfig(body=GPT, base_bits=4), "model.base_bits is 4, .* add --train lora"),
+        (lambda: ClassifierConfig(body=GPT, trained="head", base_bits=8), "model.base_bits is 8, .* add --train lora"),
+        (lambda: AssistantConfig(body=GPT, trained="lora", base_bits=5), "choose one of 32, 8, 4"),
         (lambda: PreferredConfig(body=GPT, beta=0.0), "model.beta is 0.0"),
         (lambda: PreferredConfig(body=GPT, preference_smoothing=0.5), "below 0.5"),
     ],

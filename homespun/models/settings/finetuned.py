@@ -26,6 +26,9 @@ class PartlyTrainedConfig(ModelConfig):
     lora_layers: Literal["all", "attention"] = field(
         default="all", metadata={"help": "which matrices have differences"}
     )
+    base_bits: Literal[32, 8, 4] = field(
+        default=32, metadata={"help": "bits of each number in the base's matrices, beside the differences of lora"}
+    )
 
     def check_body(self) -> None:
         """``UsageError`` for a base that is not fit for it."""
@@ -41,6 +44,11 @@ class PartlyTrainedConfig(ModelConfig):
         self.check_at_least(1, "trained_layers", "lora_rank")
         if not 0 <= self.lora_dropout < 1:
             raise UsageError(f"model.lora_dropout is {self.lora_dropout}; it must be at least 0 and below 1")
+        if self.base_bits != 32 and self.trained != "lora":
+            raise UsageError(
+                f"model.base_bits is {self.base_bits}, and numbers in few bits cannot learn, only differences beside "
+                "them: add --train lora, or leave it out"
+            )
         if self.length > self.body.context and not self.body.endless:
             raise UsageError(f"model.length is {self.length}; the base reads {self.body.context} tokens at most")
 
