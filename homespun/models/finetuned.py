@@ -1,15 +1,9 @@
 """A language model that is being finetuned as a language model: for answers, pairs or preferences.
 
-<<<<<<< HEAD
 In: any pretrained model that reads from left to right, or an encoder-decoder. Out: the same model, of which so much
 moves as the settings say. ``merged`` gives the plain model that is left when training is over: differences are added to
-their matrices, and nothing tells any more how it was trained.
-=======
-In: any pretrained model that reads from left to right. Out: the same model, of which so much moves as the settings say.
-``merged`` gives the plain model that is left when training is over: differences are added to their matrices, and
-nothing tells any more how it was trained. Of a base that was held in few bits these are the matrices as it was trained
-with, unpacked, and not those before: so the plain model computes what was trained.
->>>>>>> quantized
+their matrices, and nothing tells any more how it was trained. Of a base that was held in few bits these are the
+matrices as it was trained with, unpacked, and not those before: so the plain model computes what was trained.
 """
 
 from typing import Any

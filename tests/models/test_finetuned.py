@@ -18,11 +18,8 @@ from homespun.models.registry import build_model
 from homespun.models.settings import (
     AssistantConfig,
     BERTConfig,
-<<<<<<< HEAD
-    EncoderDecoderConfig,
-=======
     ClassifierConfig,
->>>>>>> quantized
+    EncoderDecoderConfig,
     FinetunedConfig,
     GPTConfig,
     LSTMConfig,
