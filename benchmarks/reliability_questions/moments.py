@@ -4,13 +4,14 @@ from pathlib import Path
 
 from homespun.training.checkpoint import NAME
 
-PREPARING, REFERENCE, TRAINING, SAVING, CONCLUDING = (
+MOMENTS = (  # in their order
     "while data are prepared",
     "while the reference is worked out",
     "while training",
     "while saving",
     "while the result is worked out",
 )
+PREPARING, REFERENCE, TRAINING, SAVING, CONCLUDING = MOMENTS
 
 
 def moment_of(run: Path) -> str:

@@ -8,7 +8,7 @@ from measuring import tell
 
 from homespun.training.checkpoint import newest_checkpoint
 from reliability_questions.bench import OPTIONS, Bench, last_step
-from reliability_questions.moments import CONCLUDING, PREPARING, REFERENCE, moment_of
+from reliability_questions.moments import CONCLUDING, MOMENTS, PREPARING, REFERENCE, moment_of
 from reliability_questions.session import finish, start, wait_until
 
 SHARE_OF_A_RUN = 0.5  # between two kills at most: several kills fall into each run
@@ -41,7 +41,7 @@ def kill_once(bench: Bench, name: str, aim: str) -> bool:
     """Begin or go on, and kill at a random moment: of the whole run, or of the stage ``aim``; False: it has ended."""
     session, run = start(bench.go_on(name), bench.log(name)), bench.folder / name
     if aim in bench.lasted:
-        wait_until(lambda: run.is_dir() and moment_of(run) == aim, session)
+        wait_until(lambda: run.is_dir() and MOMENTS.index(moment_of(run)) >= MOMENTS.index(aim), session)
     longest = bench.lasted.get(aim, bench.seconds * SHARE_OF_A_RUN)
     if session.wait(bench.moments.uniform(0, longest)) is not None:
         return False
