@@ -10,9 +10,9 @@ from pathlib import Path
 
 WORDS = "the of and to in a is that it was for on are as with his they at be this have from or one had by word but"
 # The control tokens of a question and an answer need some room.
-BASE = {"model.context": 64, "model.width": 128, "training.steps": 10, "training.evaluate_every": 10}
+BASE = {"model.context": 64, "model.width": 64, "training.steps": 10, "training.evaluate_every": 10}
 TRAINED = {
-    "training.steps": 40, "training.batch_size": 2, "training.learning_rate": 1e-3, "training.evaluate_every": 20,
+    "training.steps": 24, "training.batch_size": 2, "training.learning_rate": 1e-3, "training.evaluate_every": 12,
     "training.sample_every": 0, "training.log_every": 1, "training.precision": "fp32", "training.attention": "fused",
     "training.compile": "off", "training.threads": 1, "training.checkpoint_seconds": 0, "sampling.maximum_tokens": 4,
 }  # fmt: skip
@@ -26,20 +26,20 @@ def sentences(count: int, longest: int) -> list[str]:
 
 def classify(folder: Path) -> list[str]:
     """Texts of two classes."""
-    rows = [{"text": text, "label": ("odd", "even")[len(text) % 2]} for text in sentences(1500, 12)]
+    rows = [{"text": text, "label": ("odd", "even")[len(text) % 2]} for text in sentences(400, 12)]
     return ["classify", "{base}", lines(folder / "labelled.jsonl", rows)]
 
 
 def instructions(folder: Path) -> list[str]:
     """Questions, and their last words for answers."""
-    rows = [{"instruction": text, "input": "", "output": text.split()[-2]} for text in sentences(1500, 5)]
+    rows = [{"instruction": text, "input": "", "output": text.split()[-2]} for text in sentences(500, 5)]
     return ["instructions", "{base}", lines(folder / "instructions.jsonl", rows)]
 
 
 def preferences(folder: Path) -> list[str]:
     """The last word is a better answer than the first."""
     rows = [
-        {"prompt": text, "chosen": text.split()[-2], "rejected": f"not {text.split()[0]}"} for text in sentences(400, 5)
+        {"prompt": text, "chosen": text.split()[-2], "rejected": f"not {text.split()[0]}"} for text in sentences(200, 5)
     ]
     return ["preferences", "{base}", lines(folder / "preferences.jsonl", rows)]
 
@@ -47,7 +47,7 @@ def preferences(folder: Path) -> list[str]:
 def texts(folder: Path) -> list[str]:
     """Texts of a field, and those of the base again."""
     field = folder / "field.txt"
-    field.write_text("\n".join(f"{text} and so on." for text in sentences(2000, 12)), "utf-8")
+    field.write_text("\n".join(f"{text} and so on." for text in sentences(500, 12)), "utf-8")
     return ["texts", "{base}", str(field), "--replay", str(folder / "text.txt")]
 
 
