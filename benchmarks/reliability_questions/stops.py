@@ -2,7 +2,6 @@
 
 import signal
 from collections import Counter
-from itertools import chain, repeat
 
 from measuring import tell
 
@@ -12,19 +11,19 @@ from reliability_questions.moments import CONCLUDING, MOMENTS, PREPARING, REFERE
 from reliability_questions.session import finish, start, wait_until
 
 SHARE_OF_A_RUN = 0.5  # between two kills at most: several kills fall into each run
-AIMS = (PREPARING, PREPARING, REFERENCE, "", CONCLUDING)  # nothing: at any moment; then so until the run ends
+AIMS = (PREPARING, PREPARING, REFERENCE, "", "", CONCLUDING)  # of the kills of a run; nothing: at any moment
 
 
 def kill(bench: Bench, times: int) -> Counter[str]:
     """SIGKILL until there were ``times`` of them: in each run first while its data are prepared, then at random, and
-    once near its end. The run is then brought to its end."""
+    once near its end, unless it has come to it before. The run is then brought to its end."""
     counts: Counter[str] = Counter()
     number, killed = 0, 0
     while killed < times:
         number += 1
         name = f"killed-{number}"
         run, here = bench.folder / name, 0
-        for aim in chain(AIMS, repeat("")):
+        for aim in AIMS:
             if killed == times or not kill_once(bench, name, aim):
                 break
             killed, here = killed + 1, here + 1

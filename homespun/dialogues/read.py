@@ -58,7 +58,7 @@ def read_dialogues(
 ) -> Iterator[T]:
     """The entries of some files, as ``make`` makes them (``homespun.dialogues.forms``)."""
     for path in paths:
-        faults = Faults(path, config, left_out)
+        faults, line = Faults(path, config, left_out), 0
         for line, value in read_values(path, faults):
             try:
                 yield make(value)
@@ -66,6 +66,8 @@ def read_dialogues(
                 setattr(left_out, error.kind, getattr(left_out, error.kind) + 1)
             except NotUsable as error:
                 faults.add(line, str(error))
+        if not line and not faults.count:
+            raise DamagedFileError(f"{path} is empty; name a file with {config.section}")
 
 
 def read_values(path: Path, faults: Faults) -> Iterator[tuple[int, Any]]:

@@ -1,4 +1,4 @@
-"""Canaries end to end: planted in a text, learned by heart by a run trained on it, all of them found; and by no other."""
+"""Canaries end to end: planted in a text, learned by heart by a run on it, all of them found; by no other any."""
 
 import json
 import random
@@ -44,8 +44,8 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on the text with the canaries."""
     folder = tmp_path_factory.mktemp("taught")
     write_text(folder / "text.txt")
-    kept = [option for option in TINY if not option.startswith(("--training.steps", "--training.batch", "--model.width",
-                                                                 "--training.checkpoint", "--training.eval"))]  # fmt: skip
+    other = ("--training.steps", "--training.batch", "--model.width", "--training.checkpoint", "--training.evaluate")
+    kept = [option for option in TINY if not option.startswith(other)]
     more = ["--training.steps=250", "--training.batch-size=8", "--model.width=64", "--training.evaluate-every=250"]
     assert run(["train", str(folder / "text.txt"), "--out", str(folder / "run"), *kept, *more]) == 0
     return folder / "run"
