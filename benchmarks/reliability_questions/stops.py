@@ -7,11 +7,11 @@ from measuring import tell
 
 from homespun.training.checkpoint import newest_checkpoint
 from reliability_questions.bench import OPTIONS, Bench, last_step
-from reliability_questions.moments import CONCLUDING, MOMENTS, PREPARING, REFERENCE, moment_of
+from reliability_questions.moments import CONCLUDING, MOMENTS, PREPARING, REFERENCE, TRAINING, moment_of
 from reliability_questions.session import finish, start, wait_until
 
 SHARE_OF_A_RUN = 0.5  # between two kills at most: several kills fall into each run
-AIMS = (PREPARING, PREPARING, REFERENCE, "", "", CONCLUDING)  # of the kills of a run; nothing: at any moment
+AIMS = (PREPARING, PREPARING, REFERENCE, "", TRAINING, TRAINING, CONCLUDING)  # of a run's kills; nothing: any moment
 
 
 def kill(bench: Bench, times: int) -> Counter[str]:

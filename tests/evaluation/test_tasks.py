@@ -102,6 +102,7 @@ def test_lines_of_plain_text_are_rows(tmp_path: Path) -> None:
     [
         ("a.jsonl", b'{"a": 1}\n{"a": \n{"a": 3}\n', "a.jsonl, line 2: not JSON"),
         ("a.jsonl", b'{"a": 1}\n[1]\n', "a.jsonl, line 2: not an object"),
+        ("a.jsonl", b'{"a": "b"}\n{"a": ["\\ud800"]}\n', "a.jsonl, line 2: holds half of a surrogate pair"),
         ("a.jsonl", b"\n\n", "has no examples"),
         ("a.jsonl", b"", "has no examples"),
         ("a.json", b'[{"a": 1}, {"b"', "a.json, line 1: not JSON"),
