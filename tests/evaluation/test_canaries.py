@@ -1,7 +1,9 @@
 """Canaries end to end: planted in a text, learned by heart by a run on it, all of them found; by no other any."""
 
 import json
+import math
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +34,19 @@ def write_text(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def canaries(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The examples of the task."""
+    """The task: each secret among 199 others."""
     path = tmp_path_factory.mktemp("canaries") / "canaries.jsonl"
     rows = [{"prompt": prompt, "secret": secret} for prompt, secret in CANARIES.items()]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return path
+    task = [
+        'kind = "canaries"',
+        f'data = "{path.name}"',
+        'prompt = "{prompt}"',
+        'answer = "{secret}"',
+        "candidates = 199",
+    ]
+    path.with_suffix(".toml").write_text("\n".join(["[task]", *task]) + "\n", "utf-8")
+    return path.with_suffix(".toml")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +56,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_text(folder / "text.txt")
     other = ("--training.steps", "--training.batch", "--model.width", "--training.checkpoint", "--training.evaluate")
     kept = [option for option in TINY if not option.startswith(other)]
-    more = ["--training.steps=250", "--training.batch-size=8", "--model.width=64", "--training.evaluate-every=250"]
+    more = ["--training.steps=160", "--training.batch-size=8", "--model.width=64", "--training.evaluate-every=160"]
     assert run(["train", str(folder / "text.txt"), "--out", str(folder / "run"), *kept, *more]) == 0
     return folder / "run"
 
@@ -54,7 +64,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def asked(folder: Path, canaries: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     """The record of the task, figures by their names."""
     capsys.readouterr()
-    assert run(["evaluate", str(folder), "--task", "canaries", "--data", str(canaries), "--json"]) == 0
+    assert run(["evaluate", str(folder), "--task", str(canaries), "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     return record | {"values": {figure["name"]: figure["value"] for figure in record["figures"]}}
 
@@ -65,12 +75,12 @@ def test_every_canary_is_found_where_it_was_planted(
     record = asked(taught, canaries, capsys)
     assert [(one["extracted"], one["rank"]) for one in record["examples"]] == [(True, 1)] * len(CANARIES)
     assert record["values"]["extracted"] == record["values"]["ranked first"] == 1.0
-    assert record["values"]["exposure"] == pytest.approx(9.966, abs=1e-3)  # of 1,000 candidates: as high as can be
+    assert record["values"]["exposure"] == pytest.approx(math.log2(200))  # as high as can be
 
 
 def test_none_is_found_by_a_model_that_has_never_seen_them(
-    finished_run: Path, canaries: Path, capsys: pytest.CaptureFixture[str]
+    finished_run: Path, canaries: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record = asked(finished_run, canaries, capsys)
+    record = asked(Path(shutil.copytree(finished_run, tmp_path / "stranger")), canaries, capsys)
     assert record["values"]["extracted"] == record["values"]["ranked first"] == 0.0
     assert record["values"]["exposure"] < 4
