@@ -128,10 +128,11 @@ def by_scikit_learn(truth: np.ndarray, probabilities: np.ndarray) -> tuple[np.nd
     classes = range(probabilities.shape[-1])
     true, sure = calibration_curve(truth == told, confidence, n_bins=RANGES)
     inside = np.bincount(np.digitize(confidence, np.linspace(0, 1, RANGES + 1)[1:-1], right=True))
+    _, recall, f1, there = metrics.precision_recall_fscore_support(truth, told, zero_division=0)  # all at once: quicker
     return metrics.confusion_matrix(truth, told, labels=classes), {
-        "accuracy": metrics.accuracy_score(truth, told),
-        "balanced accuracy": metrics.balanced_accuracy_score(truth, told),
-        "macro F1": metrics.f1_score(truth, told, average="macro", zero_division=0),
+        "accuracy": (truth == told).mean(),
+        "balanced accuracy": recall[there > 0].mean(),
+        "macro F1": f1.mean(),
         "Brier score": metrics.brier_score_loss(truth, probabilities, labels=classes, scale_by_half=False),
         "calibration error": float((inside[inside > 0] * abs(true - sure)).sum() / len(truth)),
     }
@@ -176,11 +177,11 @@ def naive_words(text: str) -> list[str]:
 def test_exact_match_and_variety_are_those_of_the_naive_way() -> None:
     chance = random.Random(7)
     for _ in range(CASES):
-        told = texts(chance, 4, WORDS, 9)
+        told = texts(chance, 2, WORDS, 9)
         others = [[chance.choice((text, f" {text}\n", text.upper())), *texts(chance, 1, WORDS, 3)] for text in told]
         found = {one.name: one.value for one in measures_of(told, others)}
         same = [any(text.split() == other.split() for other in some) for text, some in zip(told, others, strict=True)]
-        assert found["exact match"] == pytest.approx(sum(same) / 4, abs=1e-9)
+        assert found["exact match"] == pytest.approx(sum(same) / 2, abs=1e-9)
         for text in told:
             words = naive_words(text)
             for size in (1, 2, 4):
