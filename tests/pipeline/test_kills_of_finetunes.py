@@ -26,13 +26,13 @@ OPTIONS = [
     "--sampling.maximum-tokens=3",
 ]  # fmt: skip
 LAST = f"checkpoints/step-{STEPS:08}"
-CHECKPOINTS, RESULT = [f"checkpoints/step-{step:08}" for step in range(1, STEPS + 1)], "result.json"
-# What a run leaves behind, in this order.
+RESULT = "result.json"
+# What a run leaves behind, in this order; earlier checkpoints besides, if there was time for them.
 STAGES = {
-    "classify": ["labelled", "base", "plan.json", *CHECKPOINTS, RESULT],
-    "instructions": ["conversations", "base", "rows", "plan.json", *CHECKPOINTS, RESULT],
-    "preferences": ["preferences", "base", "rows", "plan.json", "reference", *CHECKPOINTS, RESULT],
-    "texts": ["corpus", "base", "tokens", "replay/corpus", "replay/tokens", "plan.json", *CHECKPOINTS, RESULT],
+    "classify": ["labelled", "base", "plan.json", LAST, RESULT],
+    "instructions": ["conversations", "base", "rows", "plan.json", LAST, RESULT],
+    "preferences": ["preferences", "base", "rows", "plan.json", "reference", LAST, RESULT],
+    "texts": ["corpus", "base", "tokens", "replay/corpus", "replay/tokens", "plan.json", LAST, RESULT],
 }
 MEASURED = {"seconds_training", "tokens_per_second", "peak_memory_bytes", "finished"}
 
@@ -65,7 +65,7 @@ def test_a_finetuning_goes_on_from_every_state_that_a_kill_can_leave(
 
     def copy_and_rename(source: Path, target: Path) -> None:
         stage = os.path.relpath(target, out)
-        if stage in STAGES[kind] and stage not in states:
+        if (stage in STAGES[kind] or stage.startswith("checkpoints/step-")) and stage not in states:
             states[stage] = tmp_path / f"killed-{len(states)}"
             shutil.copytree(out, states[stage])
         rename(source, target)
@@ -74,7 +74,7 @@ def test_a_finetuning_goes_on_from_every_state_that_a_kill_can_leave(
     with monkeypatch.context() as patched:
         patched.setattr(os, "replace", copy_and_rename)
         assert run([*arguments, "--out", str(out)]) == 0
-    assert list(states) == STAGES[kind]
+    assert [stage for stage in states if stage in STAGES[kind]] == STAGES[kind]
     wanted = end_of(out)
     for stage, killed in states.items():
         assert not (killed / stage).exists() and list(killed.rglob(".unfinished-*")), stage
