@@ -119,7 +119,7 @@ def test_what_is_done_is_kept_when_something_else_is_refused(
 ) -> None:
     out, general = tmp_path / "out", tmp_path / "general.txt"
     general.write_text("")
-    arguments = command(finished_run, field_file, out, "--replay", str(general), "--training.steps=1")
+    arguments = command(finished_run, field_file, out, "--replay", str(general))
     assert "0 characters" in fail(arguments, capsys)
     assert (out / "tokens" / "manifest.json").exists()
     shutil.copyfile(field_file, general)
