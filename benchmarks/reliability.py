@@ -2,13 +2,15 @@
 
     python benchmarks/reliability.py kill --times 100
     python benchmarks/reliability.py kill --times 20 --command "build my-texts/ --minutes 0.5"
+    python benchmarks/reliability.py kill --times 20 --finetune preferences
     python benchmarks/reliability.py sigterm --times 20
     python benchmarks/reliability.py damage --times 200
     python benchmarks/reliability.py full-disk
     python benchmarks/reliability.py read-only
 
 ``kill``       SIGKILL at random moments, several to a run, each followed by ``train --resume``; saving takes a good
-               share of the time, so that many fall into a save. Also from the first second on, with the text unread.
+               share of the time, so that many fall into a save. Also from the first second on, with the text unread,
+               and while the result is worked out. ``--finetune KIND`` kills finetunings of a base instead.
 ``sigterm``    SIGTERM at random steps; the run must save, say how to go on, and leave with exit code 130.
 ``damage``     one file of the newest checkpoint truncated, flipped in one bit, deleted, or replaced by another file or
                by that of another checkpoint; the file must be named, and the checkpoint before it used.
@@ -16,9 +18,10 @@
                files may not grow (RLIMIT_FSIZE).
 ``read-only``  a closed folder at the beginning, a closed run, and checkpoints that are closed while training.
 
-At the end of each but ``damage`` the weights must be the bytes of a run that nobody disturbed. The
-processes are forked from one that has imported everything: importing takes longer than such a run itself.
-``--json`` prints the counts for programs. Exit code 0 if every one of them is as it should be.
+At the end of each but ``damage`` the weights must be the bytes of a run that nobody disturbed, and of ``kill`` also
+all figures of the result that no clock has measured. The processes are forked from one that has imported everything:
+importing takes longer than such a run itself. ``--json`` prints the counts for programs. Exit code 0 if every one of
+them is as it should be.
 """
 
 import argparse
@@ -33,6 +36,7 @@ from measuring import exit_with, machine, machine_lines, table, tell
 from reliability_questions.bench import Bench
 from reliability_questions.damage import damage
 from reliability_questions.disks import full_disk, read_only, with_small_disk
+from reliability_questions.finetunes import KINDS as FINETUNES
 from reliability_questions.stops import kill, sigterm
 
 QUESTIONS = {"kill": kill, "sigterm": sigterm, "damage": damage, "full-disk": full_disk, "read-only": read_only}
@@ -46,6 +50,7 @@ def main() -> int:
     parser.add_argument("question", choices=QUESTIONS)
     parser.add_argument("--times", type=int, help="how often (kill 100, sigterm 20, damage 200)")
     parser.add_argument("--command", default="", help='kill: a command instead, as "build my-texts/ --minutes 0.5"')
+    parser.add_argument("--finetune", default="", choices=FINETUNES, help="kill: such a finetuning instead")
     parser.add_argument("--seed", type=int, default=1, help="of the random moments")
     parser.add_argument("--json", action="store_true", help="print every count")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
@@ -60,7 +65,7 @@ def main() -> int:
         if options.question == "full-disk" and not with_small_disk(folder):
             tell("no small disk can be mounted: files are limited in size instead")
         try:
-            bench = Bench.build(folder, options.seed, options.command)
+            bench = Bench.build(folder, options.seed, options.command, options.finetune)
             times = options.times or TIMES[options.question]
             counts = QUESTIONS[options.question](bench, times)
         finally:

@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from measuring import exit_with, machine, machine_lines, tell
+from measuring import exit_with, machine, machine_lines, own_and_passed_on, tell
 
 from homespun.common.errors import HomespunError, UsageError
 from homespun.common.files import write_atomic, write_json
@@ -47,8 +47,8 @@ def main() -> int:
     )
     parser.add_argument("--beam", type=int, default=4, help="of the search [4]")
     parser.add_argument("--json", action="store_true", help="print all figures for programs")
-    parser.add_argument("build", nargs="*", help="options for homespun build, behind --")
-    options = parser.parse_args()
+    own, passed_on = own_and_passed_on()
+    options = parser.parse_args(own)
     source, target = options.direction.split("-")
     data = options.data or Path(os.environ.get("HOMESPUN_DATA", "")) / "multi30k"
     options.out.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def main() -> int:
     columns = ["--corpus.source-column", source, "--corpus.target-column", target]
     build = ["build", str(pairs), "--minutes", f"{options.minutes:g}", "--out", str(run), "--resume"]
     if not (run / "result.json").exists():
-        homespun([*build, "--config", str(RECIPE), *columns, *options.build])
+        homespun([*build, "--config", str(RECIPE), *columns, *passed_on])
     sources, references = (read_lines(data / f"val.{language}.gz") for language in (source, target))
     figures = measure(run, sources, references, EXAMPLE[source], options.beam)
     write_json(options.out / f"val-{options.direction}.json", figures)

@@ -62,10 +62,15 @@ def work(arguments: list[str], log: Path, prepare: Callable[[], None]) -> None:
 
 def finish(arguments: list[str], log: Path) -> float:
     """A command that must succeed; its seconds."""
-    began, session = time.monotonic(), start(arguments, log)
+    began = time.monotonic()
+    finished(arguments, start(arguments, log))
+    return time.monotonic() - began
+
+
+def finished(arguments: list[str], session: Session) -> None:
+    """Wait for the end of a command that must succeed."""
     if session.wait():
         raise HomespunError(f"homespun {shlex.join(arguments)} failed: {session.said().strip().splitlines()[-1]}")
-    return time.monotonic() - began
 
 
 def wait_until(what: Callable[[], bool], session: Session) -> None:

@@ -2,49 +2,50 @@
 
 import signal
 from collections import Counter
-from pathlib import Path
 
 from measuring import tell
 
-from homespun.training.checkpoint import NAME, newest_checkpoint
+from homespun.training.checkpoint import newest_checkpoint
 from reliability_questions.bench import OPTIONS, Bench, last_step
-from reliability_questions.session import finish, start
+from reliability_questions.moments import CONCLUDING, MOMENTS, PREPARING, REFERENCE, TRAINING, moment_of
+from reliability_questions.session import finish, start, wait_until
 
 SHARE_OF_A_RUN = 0.5  # between two kills at most: several kills fall into each run
-
-
-def moment_of(run: Path) -> str:
-    """What a killed process was doing, by what it left."""
-    checkpoints = run / "checkpoints"
-    if not (run / "tokens" / "manifest.json").exists():
-        return "before training"
-    if checkpoints.is_dir() and any(not NAME.fullmatch(path.name) for path in checkpoints.iterdir()):
-        return "while saving"
-    return "while training"
+AIMS = (PREPARING, PREPARING, REFERENCE, "", TRAINING, TRAINING, CONCLUDING)  # of a run's kills; nothing: any moment
 
 
 def kill(bench: Bench, times: int) -> Counter[str]:
-    """SIGKILL at random moments of runs, until there were ``times`` of them; each run is then brought to its end."""
+    """SIGKILL until there were ``times`` of them: in each run first while its data are prepared, then at random, and
+    once near its end, unless it has come to it before. The run is then brought to its end."""
     counts: Counter[str] = Counter()
     number, killed = 0, 0
     while killed < times:
         number += 1
         name = f"killed-{number}"
-        here = 0
-        while killed < times:
-            session = start(bench.go_on(name), bench.log(name))
-            if session.wait(bench.moments.uniform(0, bench.seconds * SHARE_OF_A_RUN)) is not None:
+        run, here = bench.folder / name, 0
+        for aim in AIMS:
+            if killed == times or not kill_once(bench, name, aim):
                 break
-            session.kill()
             killed, here = killed + 1, here + 1
-            counts[moment_of(bench.folder / name)] += 1
+            counts[moment_of(run)] += 1
         finish(bench.go_on(name), bench.log(name))
-        counts["resumed to equal weights" if bench.is_equal(name) else "DIFFERENT"] += here
-        tell(
-            f"run {number}: killed {here} times, {'equal' if bench.is_equal(name) else 'DIFFERENT'} ({killed}/{times})"
-        )
+        good = bench.is_same_end(name)
+        counts["resumed to equal weights and result" if good else "DIFFERENT"] += here
+        tell(f"run {number}: killed {here} times, {'equal' if good else 'DIFFERENT'} ({killed}/{times})")
         bench.forget(name)
     return counts
+
+
+def kill_once(bench: Bench, name: str, aim: str) -> bool:
+    """Begin or go on, and kill at a random moment: of the whole run, or of the stage ``aim``; False: it has ended."""
+    session, run = start(bench.go_on(name), bench.log(name)), bench.folder / name
+    if aim in bench.lasted:
+        wait_until(lambda: run.is_dir() and MOMENTS.index(moment_of(run)) >= MOMENTS.index(aim), session)
+    longest = bench.lasted.get(aim, bench.seconds * SHARE_OF_A_RUN)
+    if session.wait(bench.moments.uniform(0, longest)) is not None:
+        return False
+    session.kill()
+    return True
 
 
 def sigterm(bench: Bench, times: int) -> Counter[str]:

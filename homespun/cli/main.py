@@ -31,6 +31,7 @@ app = App(
     version=__version__,
     config=layer_if_configured,
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # it would end the process without a word
 )
 app.command("homespun.cli.build:build", name="build", help="Text in, a trained model and its report out: all of it.")
 app.command("homespun.cli.generate:generate", name="generate", help="Continue a text with a trained model.")

@@ -29,7 +29,16 @@ class ReplayConfig:
             raise UsageError(f"replay.epochs is {self.epochs}; it must be above 0")
 
     def rows(self, batch_size: int, processes: int = 1) -> int:
-        """How many windows of a step are general text, as many in each process; at least one where there is any."""
+        """How many windows of a step are general text, as many in each process; at least one where there is any.
+
+        ``UsageError`` where a step has no room for windows of both kinds.
+        """
         if not self.sources:
             return 0
+        if batch_size < 2 * processes:
+            among = f" among {processes} processes" if processes > 1 else ""
+            raise UsageError(
+                f"training.batch_size is {batch_size}: a step{among} has no room for the field's text and for general "
+                f"text; it must be at least {2 * processes}"
+            )
         return min(batch_size - processes, max(processes, round(self.share * batch_size / processes) * processes))

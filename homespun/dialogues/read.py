@@ -57,7 +57,7 @@ def read_dialogues(
 ) -> Iterator[T]:
     """The entries of some files, as ``make`` makes them (``homespun.dialogues.forms``)."""
     for path in paths:
-        faults = Faults(path, config, left_out)
+        faults, line = Faults(path, config, left_out), 0
         for line, value in entries_of(path, config, faults):
             try:
                 yield make(value)
@@ -65,6 +65,8 @@ def read_dialogues(
                 setattr(left_out, error.kind, getattr(left_out, error.kind) + 1)
             except NotUsable as error:
                 faults.add(line + faults.ahead, str(error))
+        if not line and not faults.count:
+            raise DamagedFileError(f"{path} is empty; name a file with {config.section}")
 
 
 def entries_of(path: Path, config: DialogueConfig, faults: Faults) -> Iterator[tuple[int, Any]]:

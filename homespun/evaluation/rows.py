@@ -62,8 +62,19 @@ def read_rows(path: Path) -> list[Row]:
         where = f"{path.name}, line {line:,}"
         if not isinstance(value, dict):
             raise UsageError(f"{where}: not an object with columns, but {str(value)[:40]!r}")
+        if not is_text(value):
+            raise UsageError(f"{where}: holds half of a surrogate pair, which is no character; correct it")
         rows.append(Row({str(key): item for key, item in value.items()}, where, number))
     return rows
+
+
+def is_text(value: Any) -> bool:
+    """Whether all texts in a JSON value are made of whole characters; escapes in JSON can name half of one."""
+    if isinstance(value, dict):
+        return all(map(is_text, [*value, *value.values()]))
+    if isinstance(value, list):
+        return all(map(is_text, value))
+    return not isinstance(value, str) or not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def values_of(file: SourceFile) -> Iterator[tuple[int, Any]]:

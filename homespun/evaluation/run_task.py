@@ -5,7 +5,7 @@ The record is what is written to disk and shown; it holds nothing but what JSON 
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from homespun.common.errors import UsageError
@@ -54,8 +54,9 @@ def run_task(material: Material, subject: Subject | None, other: Subject | None,
 
 
 def ask(kind: Kind, questions: Any, subject: Subject | None, reporter: Reporter) -> Outcome:
-    """Put the questions to one model, with a bar."""
+    """Put the questions to one model, with a bar. Its scorer is a new one: it counts what it has cut."""
     score: Callable[..., Outcome] = kind.score
+    subject = subject and replace(subject)
     with reporter.stage(f"asking {subject.name}" if subject else "reading", 0, "steps") as stage:
         return score(questions, subject, stage)
 

@@ -82,7 +82,8 @@ class Task:
                 raise UsageError(f"{self.name}: task.{key} is {value!r}; give a text in quotes")
             if isinstance(usual, tuple) and not is_texts(value) and not (key == "choices" and isinstance(value, str)):
                 raise UsageError(f"{self.name}: task.{key} is {value!r}; give a list of texts in quotes")
-        if not isinstance(self.temperature, int | float) or not 0 <= self.temperature < float("inf"):
+        is_number = isinstance(self.temperature, int | float) and not isinstance(self.temperature, bool)
+        if not is_number or not 0 <= self.temperature < float("inf"):
             raise UsageError(f"{self.name}: task.temperature is {self.temperature!r}; give a number of at least 0")
 
     @property

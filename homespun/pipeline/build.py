@@ -15,7 +15,7 @@ from typing import Any
 
 from homespun.batches.ahead import check_workers
 from homespun.common.configuration import flatten
-from homespun.common.errors import Interrupted, UsageError
+from homespun.common.errors import HomespunError, Interrupted, UsageError
 from homespun.common.files import read_json, remove_leftovers
 from homespun.common.progress import Reporter, Silent
 from homespun.inference.uses import USES
@@ -35,7 +35,14 @@ from homespun.pipeline.prepare_images import FROM_IMAGES
 from homespun.pipeline.prepare_labelled import FROM_LABELLED
 from homespun.pipeline.prepare_pairs import FROM_PAIRS
 from homespun.pipeline.prepare_text import FROM_TEXT
-from homespun.pipeline.run_folder import ASSISTANT, IMPORTED, RunFolder, create_run, locked
+from homespun.pipeline.run_folder import (
+    ASSISTANT,
+    IMPORTED,
+    RunFolder,
+    create_run,
+    forget_if_nothing_is_made,
+    locked,
+)
 from homespun.pipeline.settled import Clock, Preparation, Ready
 from homespun.pipeline.sinks import check_sinks
 from homespun.pipeline.train_stage import train_run
@@ -80,17 +87,29 @@ def begin(
         check_goes_on(choices.config.model)
     check_sinks(choices.config.training.sinks)
     preparation = PREPARATIONS[choices.config.model.reads]
-    preparation.check(sources)
+    preparation.check(sources, choices.config)
     asked = {key: value for key, value in flatten(choices.config).items() if not choices.is_open(key)}
     with join_world(choices.config.training.device) as world:
         run = RunFolder(out)
         check_machine(choices, dial, world)
         # A launcher that starts the processes of a run anew gives them the command that began it.
-        if world.is_first and not (started_again() and (out / "run.json").exists()):
+        is_new = world.is_first and not (started_again() and (out / "run.json").exists())
+        if is_new:
             origins = {key: choices.origins[key] for key in asked}
             create_run(out, sources, dial, command, asked, origins, preparation.first_state, assistant)
         world.wait()
-        return go(run, reporter, json_output, world)
+        try:
+            return go(run, reporter, json_output, world)
+        except HomespunError as error:
+            if is_new and not is_temporary(error):
+                forget_if_nothing_is_made(run)
+            raise
+
+
+def is_temporary(error: HomespunError) -> bool:
+    """Whether the same run may go on later: it was stopped, or the machine had no room for it."""
+    cause = error.__cause__
+    return isinstance(error, Interrupted) or (isinstance(cause, OSError) and cause.errno is not None)
 
 
 def continue_run(out: Path, reporter: Reporter, json_output: bool) -> int:

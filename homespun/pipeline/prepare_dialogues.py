@@ -31,7 +31,7 @@ from homespun.dialogues.storage import SPLITS, read_split, write_dialogues
 from homespun.dialogues.storage import read_manifest as read_dialogue_manifest
 from homespun.models.settings import AssistantConfig, FinetunedConfig
 from homespun.pipeline.base import base_stage
-from homespun.pipeline.configuration import Choices
+from homespun.pipeline.configuration import Choices, Configuration
 from homespun.pipeline.conversation_lesson import seconds_of_answers
 from homespun.pipeline.planning import DialogueFacts, Plan, make_dialogue_plan
 from homespun.pipeline.run_folder import RunFolder
@@ -259,10 +259,10 @@ def followed(choices: Choices, values: dict[str, Any], rows: int, batch_size: in
     return choices.with_values({key: value for key, value in values.items() if choices.is_open(key)}, "plan")
 
 
-def check(command: str) -> Callable[[list[str]], None]:
+def check(command: str) -> Callable[[list[str], Configuration], None]:
     """A base and a file at least."""
 
-    def check_sources(sources: list[str]) -> None:
+    def check_sources(sources: list[str], config: Configuration) -> None:
         if not sources or not (Path(sources[0]) / "run.json").exists():
             raise UsageError(f"this begins with a trained model: homespun finetune {command} BASE FILE …")
         if len(sources) < 2:

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 
 from homespun.batches.shards import read_manifest
-from homespun.common.errors import UsageError
+from homespun.common.errors import HomespunError, UsageError
 from homespun.common.files import remove_leftovers
 from homespun.common.progress import Reporter
 from homespun.corpus.prepare import CorpusManifest, iterate_texts
 from homespun.corpus.sources import scan
 from homespun.models.settings import ContinuedConfig
 from homespun.pipeline.base import base_stage
-from homespun.pipeline.configuration import Choices
+from homespun.pipeline.configuration import Choices, Configuration
 from homespun.pipeline.planning import Plan, make_continued_plan, text_facts
 from homespun.pipeline.run_folder import RunFolder
 from homespun.pipeline.settled import Clock, Preparation, Ready, settle
@@ -33,11 +33,13 @@ USUAL_WIDTH = 768
 TASK = "next_token"
 
 
-def check_sources(sources: list[str]) -> None:
-    """A base and text at least."""
+def check_sources(sources: list[str], config: Configuration) -> None:
+    """A base and text at least, and the general text if there is any."""
     if not sources or not (Path(sources[0]) / "run.json").exists():
         raise UsageError("this begins with a trained model: homespun finetune texts BASE SOURCE …")
     scan(sources[1:])
+    if config.replay.sources:
+        scan(config.replay.sources)
 
 
 def prepare_field(run: RunFolder, choices: Choices, dial: Dial | None, clock: Clock, reporter: Reporter) -> Ready:
@@ -50,7 +52,7 @@ def prepare_field(run: RunFolder, choices: Choices, dial: Dial | None, clock: Cl
     encode(run, tokenizer, corpus, reporter)
     if config.replay.sources:
         remove_leftovers(run.replay.path)
-        general = corpus_stage(run.replay.corpus, list(config.replay.sources), config.corpus, reporter)
+        general = general_stage(run, config, reporter)
         encode(run.replay, tokenizer, general, reporter)
     choices = follow_tokens(choices, run)
     facts = text_facts(corpus, tokenizer, functools.partial(iterate_texts, run.corpus))
@@ -59,6 +61,14 @@ def prepare_field(run: RunFolder, choices: Choices, dial: Dial | None, clock: Cl
         return make_continued_plan(choices, facts, device)
 
     return settle(run, choices, reporter, make)
+
+
+def general_stage(run: RunFolder, config: Configuration, reporter: Reporter) -> CorpusManifest:
+    """The corpus of what is read again; what is wrong with it is told of ``replay.sources``."""
+    try:
+        return corpus_stage(run.replay.corpus, list(config.replay.sources), config.corpus, reporter)
+    except HomespunError as error:
+        raise type(error)(f"replay.sources: {error}") from error
 
 
 def encode(run: RunFolder, tokenizer: Tokenizer, corpus: CorpusManifest, reporter: Reporter) -> None:
@@ -72,8 +82,6 @@ def follow_tokens(choices: Choices, run: RunFolder) -> Choices:
     assert isinstance(shape, ContinuedConfig)
     batch_size = BATCH_SIZE if choices.is_open("training.batch_size") else config.training.batch_size
     field_rows = batch_size - config.replay.rows(batch_size)
-    if field_rows < 1:
-        raise UsageError("training.batch_size is 1: a step has no room for the field's text and for general text")
     tokens = read_manifest(run.tokens)["splits"]["train"]["tokens"]
     epoch = max(1, tokens // (field_rows * shape.positions_in_row))
     steps = max(1, round(config.replay.epochs * epoch))

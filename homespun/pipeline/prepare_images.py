@@ -9,7 +9,7 @@ from homespun.common.progress import Reporter
 from homespun.images.read import find_files, read_images
 from homespun.images.settings import ImagesConfig
 from homespun.images.shards import read_manifest, write_images
-from homespun.pipeline.configuration import Choices
+from homespun.pipeline.configuration import Choices, Configuration
 from homespun.pipeline.planning import ImageFacts, Plan, make_image_plan
 from homespun.pipeline.run_folder import RunFolder
 from homespun.pipeline.settled import Clock, Preparation, Ready, settle
@@ -63,4 +63,9 @@ def follow_images(choices: Choices, manifest: dict[str, Any]) -> Choices:
     return choices.with_values(values, "plan")
 
 
-FROM_IMAGES = Preparation(find_files, prepare_images, "images")
+def check_sources(sources: list[str], config: Configuration) -> None:
+    """There are files."""
+    find_files(sources)
+
+
+FROM_IMAGES = Preparation(check_sources, prepare_images, "images")

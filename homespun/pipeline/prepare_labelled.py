@@ -18,7 +18,7 @@ from homespun.labelled.split import divide
 from homespun.labelled.storage import read_manifest, read_split, write_labelled
 from homespun.models.settings import ClassifierConfig
 from homespun.pipeline.base import base_stage
-from homespun.pipeline.configuration import Choices
+from homespun.pipeline.configuration import Choices, Configuration
 from homespun.pipeline.planning import LabelledFacts, Plan, make_labelled_plan
 from homespun.pipeline.run_folder import RunFolder
 from homespun.pipeline.settled import Clock, Preparation, Ready, settle
@@ -33,7 +33,7 @@ RATES = {"full": 5e-4, "last-layers": 1e-3, "lora": 2e-3, "head": 1e-2}
 WIDTH = 128
 
 
-def check_sources(sources: list[str]) -> None:
+def check_sources(sources: list[str], config: Configuration) -> None:
     """A base and a table at least."""
     if not sources or not (Path(sources[0]) / "run.json").exists():
         raise UsageError("a classifier begins with a trained model: homespun finetune classify BASE TABLE …")

@@ -10,7 +10,7 @@ from homespun.common.progress import Reporter
 from homespun.corpus.prepare import iterate_pairs, iterate_texts
 from homespun.corpus.sources import scan
 from homespun.models.settings import TextModelConfig
-from homespun.pipeline.configuration import Choices
+from homespun.pipeline.configuration import Choices, Configuration
 from homespun.pipeline.planning import Plan, choose_corpus, choose_vocabulary, follow_corpus, make_plan
 from homespun.pipeline.run_folder import RunFolder
 from homespun.pipeline.settled import Clock, Preparation, Ready, settle
@@ -60,4 +60,9 @@ def with_needed_tokens(choices: Choices) -> Choices:
     return choices.with_values({"tokenizer.special_tokens": named + missing}, "plan") if missing else choices
 
 
-FROM_TEXT = Preparation(scan, prepare_text, "corpus")
+def check_sources(sources: list[str], config: Configuration) -> None:
+    """There are files."""
+    scan(sources)
+
+
+FROM_TEXT = Preparation(check_sources, prepare_text, "corpus")

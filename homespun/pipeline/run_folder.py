@@ -17,6 +17,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from homespun.training.dial import Dial
 
 FORMAT_VERSION = 1
 ASSISTANT = "assistant"
+LOCK = ".lock"
 IMPORTED = "imported"  # the state of a run whose weights another program trained
 
 
@@ -232,6 +234,16 @@ def create_run(
     return run
 
 
+def forget_if_nothing_is_made(run: RunFolder) -> None:
+    """Remove the folder of a run whose sources were refused before any of its stages was done.
+
+    Else the same command, with its sources corrected, would be told that there is a run already.
+    """
+    remove_leftovers(run.path)
+    if {path.name for path in run.path.iterdir()} <= {"run.json", LOCK}:
+        shutil.rmtree(run.path, ignore_errors=True)
+
+
 def existing_folder_line(run: RunFolder) -> str:
     """Why ``--out`` is refused, and what to do."""
     if not (run.path / "run.json").exists():
@@ -248,7 +260,7 @@ def existing_folder_line(run: RunFolder) -> str:
 def locked(run: RunFolder) -> Iterator[None]:
     """Keep a second process out of the folder; the lock goes with this process, however it ends."""
     try:
-        descriptor = os.open(run.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(run.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise explain_os_error(error, "cannot write to the run folder") from error
     try:

@@ -15,7 +15,7 @@ from homespun.common.configuration import flatten
 from homespun.common.errors import UsageError
 from homespun.common.files import read_json, write_json
 from homespun.common.progress import Reporter
-from homespun.pipeline.configuration import Choices, load_toml, write_toml
+from homespun.pipeline.configuration import Choices, Configuration, load_toml, write_toml
 from homespun.pipeline.environment import describe_environment
 from homespun.pipeline.made_with import differences
 from homespun.pipeline.planning import Plan
@@ -56,11 +56,11 @@ class Ready:
 class Preparation:
     """What comes before the training of models that read one kind of thing.
 
-    ``check(sources)`` opens nothing; ``prepare`` reads the sources and plans. ``first_state``: what ``run.json`` says
-    meanwhile.
+    ``check(sources, configuration)`` opens nothing; ``prepare`` reads the sources and plans. ``first_state``: what
+    ``run.json`` says meanwhile.
     """
 
-    check: Callable[[list[str]], object]
+    check: Callable[[list[str], Configuration], object]
     prepare: Callable[[RunFolder, Choices, Dial | None, Clock, Reporter], Ready]
     first_state: str
 

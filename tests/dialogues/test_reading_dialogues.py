@@ -111,8 +111,11 @@ def test_too_little_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(HomespunError, match="two different questions"):
         write_dialogues([write(tmp_path / "some.jsonl", entries(1) * 3)], CONFIG, tmp_path / "out")
     held_back = str(write(tmp_path / "other.jsonl", entries(1)))
-    with pytest.raises(HomespunError, match="no preferences for train"):
-        empty = write(tmp_path / "empty.jsonl", [])
+    empty = write(tmp_path / "empty.jsonl", [])
+    for paths in ([empty], [write(tmp_path / "many.jsonl", entries(5)), empty]):
+        with pytest.raises(DamagedFileError, match=r"empty\.jsonl is empty; name a file with conversations"):
+            write_dialogues(paths, CONFIG, tmp_path / "out")
+    with pytest.raises(DamagedFileError, match=r"empty\.jsonl is empty; name a file with preferences"):
         write_dialogues([empty], PreferencesConfig(validation_file=str(empty)), tmp_path / "out")
     with pytest.raises(HomespunError, match="no conversations for train"):
         same = write(tmp_path / "some.jsonl", entries(1))

@@ -125,6 +125,31 @@ def test_a_wrong_call_is_one_line(
     assert not (folder / "evaluations").exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "meanwhile"),
+    [
+        (["evaluate", "whole", "--task", "copy"], "homespun.evaluation.likelihood.Scorer.of_group"),
+        (["config", "show", "--run", "whole"], "homespun.pipeline.run_folder.RunFolder.record"),
+    ],
+)
+def test_interrupted_it_says_so_and_leaves_nothing(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
+    meanwhile: str,
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(meanwhile, interrupt)
+    before = sorted(folder.rglob("*"))
+    capsys.readouterr()
+    assert run(command) == 130
+    assert [line for line in capsys.readouterr().err.splitlines() if "homespun:" in line] == ["homespun: interrupted"]
+    assert sorted(folder.rglob("*")) == before
+
+
 def test_an_imported_run_has_no_text(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(folder / "corpus")
     assert "has no text in it" in complaint(capsys, "whole", "--task", "validation")

@@ -2,6 +2,7 @@
 
 import random
 import string
+import unicodedata
 import warnings
 
 import numpy as np
@@ -20,7 +21,7 @@ from homespun.evaluation.words import words_of
 
 CASES = 1000
 WORDS = ["the", "a", "cat", "dog", "sat", "on", "mat.", "The,", "it's", "3,5", "1.5", "x-y", "12-", "&quot;no&quot;"]
-WORDS += ["«да»", "नमस्ते", "বাংলা", "日本", "!", "(hi)", "e.g.", "<skipped>"]
+WORDS += ["«да»", "мир,", "नमस्ते", "বাংলা", "ভাষা।", "日本", "!", "(hi)", "e.g.", "<skipped>"]
 
 
 def texts(chance: random.Random, count: int, words: list[str], longest: int) -> list[str]:
@@ -56,13 +57,26 @@ def test_bleu_of_many_sums_at_once_is_that_of_each() -> None:
     assert float(bleu(np.array(bleu_row("a b c d e", ["a b c d e"])))) == pytest.approx(100.0)
 
 
-def test_rouge_is_that_of_rouge_score() -> None:
+class OurWords:
+    """A tokenizer for ``rouge-score``, whose own one drops every letter that is not Latin."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return words_of(text)
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "words"),
+    [
+        (None, ["the", "The", "cat,", "dog", "it's", "3.5", "x-y", "a", "mat!", "…"]),
+        (OurWords(), ["мир", "Мир!", "и", "বাংলা", "ভাষা।", "আমি", "नमस्ते", "the", "3.5"]),
+    ],
+)
+def test_rouge_is_that_of_rouge_score(tokenizer: OurWords | None, words: list[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scorer = pytest.importorskip("rouge_score.rouge_scorer", reason="rouge-score is not installed")
-        oracle = scorer.RougeScorer(["rouge1", "rouge2", "rougeL"])
+        oracle = scorer.RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=tokenizer)
     chance = random.Random(5)
-    words = ["the", "The", "cat,", "dog", "it's", "3.5", "x-y", "a", "mat!", "…"]
     for _ in range(CASES):
         told, *references = texts(chance, chance.randint(2, 4), words, 9)
         expected = oracle.score_multi(references, told)
@@ -86,31 +100,42 @@ def test_the_longest_common_sequence_is_the_longest_of_all(first: str, second: s
 
 
 def test_classification_is_that_of_scikit_learn() -> None:
-    from sklearn import metrics
+    from sklearn import config_context
 
     chance = np.random.default_rng(3)
-    for case in range(CASES):
-        classes, count = int(chance.integers(2, 6)), int(chance.integers(1, 40))
-        truth = chance.integers(0, int(chance.integers(1, classes + 1)), count)  # some classes may be missing
-        probabilities = chance.dirichlet(np.full(classes, 0.5), count)
-        if case % 4 == 0:
-            probabilities[np.arange(count), truth] += 1
-            probabilities /= probabilities.sum(-1, keepdims=True)
-        told = probabilities.argmax(-1)
-        found = {measure.name: measure.value for measure in classification(truth.tolist(), probabilities)}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of classes that are told and never true
-            balanced = metrics.balanced_accuracy_score(truth, told)
-        assert found["accuracy"] == pytest.approx((truth == told).mean(), abs=1e-9)
-        assert found["balanced accuracy"] == pytest.approx(balanced, abs=1e-9)
-        f1 = metrics.f1_score(truth, told, average="macro", zero_division=0)
-        assert found["macro F1"] == pytest.approx(f1, abs=1e-9)
-        brier = metrics.brier_score_loss(truth, probabilities, labels=range(classes), scale_by_half=False)
-        assert found["Brier score"] == pytest.approx(brier, abs=1e-9)
-        assert found["calibration error"] == pytest.approx(naive_calibration(truth, probabilities), abs=1e-9)
-        if case % 10 == 0:
-            expected = metrics.confusion_matrix(truth, told, labels=range(classes))
-            assert (confusion(truth.tolist(), told.tolist(), classes) == expected).all()
+    with warnings.catch_warnings(), config_context(assume_finite=True, skip_parameter_validation=True):
+        warnings.simplefilter("ignore")  # of classes that are told and never true
+        for case in range(CASES):
+            classes, count = int(chance.integers(2, 6)), int(chance.integers(1, 40))
+            truth = chance.integers(0, int(chance.integers(1, classes + 1)), count)  # some classes may be missing
+            probabilities = chance.dirichlet(np.full(classes, 0.5), count)
+            if case % 4 == 0:
+                probabilities[np.arange(count), truth] += 1
+                probabilities /= probabilities.sum(-1, keepdims=True)
+            found = {measure.name: measure.value for measure in classification(truth.tolist(), probabilities)}
+            matrix, expected = by_scikit_learn(truth, probabilities)
+            assert found == pytest.approx(expected, abs=1e-9)
+            assert found["calibration error"] == pytest.approx(naive_calibration(truth, probabilities), abs=1e-9)
+            assert (confusion(truth.tolist(), probabilities.argmax(-1).tolist(), classes) == matrix).all()
+
+
+def by_scikit_learn(truth: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
+    """The confusion matrix and all measures."""
+    from sklearn import metrics
+    from sklearn.calibration import calibration_curve
+
+    told, confidence = probabilities.argmax(-1), probabilities.max(-1)
+    classes = range(probabilities.shape[-1])
+    true, sure = calibration_curve(truth == told, confidence, n_bins=RANGES)
+    inside = np.bincount(np.digitize(confidence, np.linspace(0, 1, RANGES + 1)[1:-1], right=True))
+    _, recall, f1, there = metrics.precision_recall_fscore_support(truth, told, zero_division=0)  # all at once: quicker
+    return metrics.confusion_matrix(truth, told, labels=classes), {
+        "accuracy": (truth == told).mean(),
+        "balanced accuracy": recall[there > 0].mean(),
+        "macro F1": f1.mean(),
+        "Brier score": metrics.brier_score_loss(truth, probabilities, labels=classes, scale_by_half=False),
+        "calibration error": float((inside[inside > 0] * abs(true - sure)).sum() / len(truth)),
+    }
 
 
 def naive_calibration(truth: np.ndarray, probabilities: np.ndarray) -> float:
@@ -136,6 +161,34 @@ def test_variety() -> None:
     assert repeated("a b c d a b c d") == pytest.approx(1 / 5) and repeated("a b c") == 0.0
     assert shared(["a b c d e", "x a b c d", "q w e r"]) == [0.5, 0.5, 0.0]
     assert shared(["a b c d a b c d"]) == [0.0]
+
+
+def naive_words(text: str) -> list[str]:
+    """Character by character."""
+    found, word = [], ""
+    for character in text.lower() + " ":
+        if unicodedata.category(character)[0] in "LMN":
+            word += character
+        elif word:
+            found, word = [*found, word], ""
+    return found
+
+
+def test_exact_match_and_variety_are_those_of_the_naive_way() -> None:
+    chance = random.Random(7)
+    for _ in range(CASES):
+        told = texts(chance, 2, WORDS, 9)
+        others = [[chance.choice((text, f" {text}\n", text.upper())), *texts(chance, 1, WORDS, 3)] for text in told]
+        found = {one.name: one.value for one in measures_of(told, others)}
+        same = [any(text.split() == other.split() for other in some) for text, some in zip(told, others, strict=True)]
+        assert found["exact match"] == pytest.approx(sum(same) / 2, abs=1e-9)
+        for text in told:
+            words = naive_words(text)
+            for size in (1, 2, 4):
+                runs = [" ".join(words[begin : begin + size]) for begin in range(len(words) - size + 1)]
+                share = len(dict.fromkeys(runs)) / len(runs) if runs else 1.0
+                assert distinct(text, size) == pytest.approx(share, abs=1e-9)
+                assert size < 4 or repeated(text) == pytest.approx(1 - share, abs=1e-9)
 
 
 def naive_overlap(test: str, training: list[str], size: int) -> float:

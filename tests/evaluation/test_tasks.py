@@ -102,6 +102,7 @@ def test_lines_of_plain_text_are_rows(tmp_path: Path) -> None:
     [
         ("a.jsonl", b'{"a": 1}\n{"a": \n{"a": 3}\n', "a.jsonl, line 2: not JSON"),
         ("a.jsonl", b'{"a": 1}\n[1]\n', "a.jsonl, line 2: not an object"),
+        ("a.jsonl", b'{"a": "b"}\n{"a": ["\\ud800"]}\n', "a.jsonl, line 2: holds half of a surrogate pair"),
         ("a.jsonl", b"\n\n", "has no examples"),
         ("a.jsonl", b"", "has no examples"),
         ("a.json", b'[{"a": 1}, {"b"', "a.json, line 1: not JSON"),
@@ -160,6 +161,12 @@ GOOD = {"q": "Q", "c": ["x", "y"], "gold": 1}
         ({"kind": "generation", "prompt": "{q}", "answer": "{c}"}, GOOD | {"c": []}, "the answer is empty"),
         ({"kind": "generation", "prompt": "{q}", "answer": "{c}", "maximum_tokens": 0}, GOOD, "at least 1"),
         ({"kind": "canaries", "prompt": "{q}", "answer": "!?"}, GOOD, "no digit or Latin letter"),
+        ({"kind": "canaries", "prompt": "{q}", "answer": "7", "candidates": 10**9}, GOOD, "at most 100,000"),
+        ({"kind": "generation", "prompt": "{q}", "answer": "a", "temperature": True}, GOOD, "temperature is True"),
+        ({"kind": "generation", "prompt": "{q}", "answer": "a", "temperature": "hot"}, GOOD, "give a number"),
+        ({"kind": "generation", "prompt": "{q}", "answer": "a", "maximum_tokens": 1.5}, GOOD, "give a whole number"),
+        ({"kind": "generation", "prompt": "{q}", "answer": "a", "stop": "x"}, GOOD, "give a list of texts"),
+        ({"kind": ["cloze"], "prompt": "{q}"}, GOOD, "task.kind is ('cloze',); give a text"),
         ({"kind": "text", "limit": 3}, GOOD, "unknown key task.limit"),
     ],
 )

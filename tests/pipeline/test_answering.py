@@ -285,12 +285,64 @@ def test_faults_of_files_are_one_line_and_can_be_skipped(
     lines = [json.dumps(one) for one in json.loads((files / "instructions.json").read_text("utf-8"))]
     broken.write_text("\n".join([*lines[:6], '{"messages": [{"role": "user", "content": "a"}]}', *lines[6:]]), "utf-8")
     command = ["finetune", "instructions", str(finished_run), str(broken), *with_options("--training.steps=2")]
-    assert "broken.jsonl, line 7 is a conversation with no answer" in fail(
-        [*command, "--out", str(tmp_path / "a")], capsys
-    )
-    assert run([*command, "--out", str(tmp_path / "b"), "--conversations.malformed=skip"]) == 0
-    manifest = json.loads((tmp_path / "b" / "conversations" / "manifest.json").read_text("utf-8"))
+    command += ["--out", str(tmp_path / "out")]
+    assert "broken.jsonl, line 7 is a conversation with no answer" in fail(command, capsys)
+    assert not (tmp_path / "out").exists()  # so that the same command can be given again, as it was told
+    assert run([*command, "--conversations.malformed=skip"]) == 0
+    manifest = json.loads((tmp_path / "out" / "conversations" / "manifest.json").read_text("utf-8"))
     assert manifest["left_out"]["malformed"] == 1
+
+
+LONG = "word " * 200
+SAID = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "lines", "said"),
+    [
+        ("instructions", [], "some.jsonl is empty"),
+        ("instructions", ["{"], "line 7 is not JSON"),
+        ("instructions", ['{"messages": []}'], "line 7 is a conversation with no answer"),
+        ("instructions", [{"messages": SAID[::-1]}], "line 7 has its roles in an impossible order"),
+        ("instructions", [{"messages": [*SAID, {"role": "tool", "content": "c"}]}], "line 7 has 'tool' for the role"),
+        (
+            "instructions",
+            [{"prompt": "a", "chosen": "b", "rejected": "c"}],
+            "line 7 is no conversation (it has 'prompt'",
+        ),
+        ("instructions", [{"text": "a", "label": "b"}], "line 7 is no conversation (it has 'text', 'label')"),
+        ("instructions", [{"instruction": "a"}], "line 7 is no conversation (it has 'instruction')"),
+        ("preferences", [], "some.jsonl is empty"),
+        ("preferences", ["[1"], "line 7 is not JSON"),
+        ("preferences", [{"instruction": "a", "output": "b"}], "line 7 has no answers chosen and rejected"),
+        ("preferences", [{"prompt": "a", "chosen": "b"}], "line 7 has no answers chosen and rejected"),
+        ("preferences", [{"chosen": "b", "rejected": "c"}], "line 7 has no question"),
+        ("preferences", [{"prompt": [], "chosen": "b", "rejected": "c"}], "line 7 has a prompt that does not end with"),
+    ],
+)
+def test_a_file_that_cannot_be_learned_from_is_one_line_and_leaves_nothing(
+    kind: str, lines: list[Any], said: str, finished_run: Path, files: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    good = [{"instruction": f"Say {number}", "output": "a", "chosen": "a", "rejected": "b"} for number in range(6)]
+    told = [one if isinstance(one, str) else json.dumps(one) for one in (*good, *lines)]
+    (tmp_path / "some.jsonl").write_text("\n".join(told) if lines else "\n", "utf-8")
+    out = tmp_path / "out"
+    command = ["finetune", kind, str(finished_run), str(tmp_path / "some.jsonl"), "--out", str(out)]
+    assert said in fail(command, capsys)
+    assert not out.exists()
+
+
+def test_an_answer_longer_than_the_context_is_cut_and_told(
+    finished_run: Path, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entries = json.loads((files / "instructions.json").read_text("utf-8"))
+    entries += [{"instruction": "Say it", "output": LONG}, {"instruction": LONG, "output": "no room"}]
+    (tmp_path / "some.json").write_text(json.dumps(entries), "utf-8")
+    command = ["finetune", "instructions", str(finished_run), str(tmp_path / "some.json")]
+    assert run([*command, "--out", str(tmp_path / "out"), *with_options("--training.steps=1")]) == 0
+    told = capsys.readouterr().err
+    assert "1 have their last answer cut, 1 have no room for an answer and are left out" in told
 
 
 def test_no_file_no_base_and_another_base_are_one_line(

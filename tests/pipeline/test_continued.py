@@ -73,10 +73,16 @@ def test_a_step_has_so_many_windows_of_general_text(continued: Path) -> None:
     assert (batch.inputs[6:] == general.batch(3).inputs).all() and (batch.targets[:6] == field.batch(3).targets).all()
 
 
-@pytest.mark.parametrize(("rows", "processes", "wanted"), [(16, 1, 3), (16, 2, 4), (2, 1, 1), (16, 16, 0), (1, 1, 0)])
+@pytest.mark.parametrize(("rows", "processes", "wanted"), [(16, 1, 3), (16, 2, 4), (2, 1, 1), (32, 16, 16)])
 def test_every_process_has_as_many_of_them(rows: int, processes: int, wanted: int) -> None:
     assert ReplayConfig(sources=("a",)).rows(rows, processes) == wanted
     assert ReplayConfig().rows(rows, processes) == 0
+
+
+@pytest.mark.parametrize(("rows", "processes"), [(1, 1), (16, 16), (3, 2)])
+def test_a_step_without_room_for_both_is_refused(rows: int, processes: int) -> None:
+    with pytest.raises(UsageError, match=f"batch_size is {rows}: .*it must be at least {2 * processes}"):
+        ReplayConfig(sources=("a",)).rows(rows, processes)
 
 
 @pytest.mark.parametrize("kept", [0, 1])
@@ -108,6 +114,18 @@ def test_the_report_tells_of_it(continued: Path, capsys: pytest.CaptureFixture[s
     assert "Could not read" not in page
 
 
+def test_what_is_done_is_kept_when_something_else_is_refused(
+    finished_run: Path, field_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, general = tmp_path / "out", tmp_path / "general.txt"
+    general.write_text("")
+    arguments = command(finished_run, field_file, out, "--replay", str(general))
+    assert "0 characters" in fail(arguments, capsys)
+    assert (out / "tokens" / "manifest.json").exists()
+    shutil.copyfile(field_file, general)
+    assert run(["train", "--resume", str(out)]) == 0
+
+
 def test_what_cannot_be_is_one_line(
     finished_run: Path, field_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -115,5 +133,14 @@ def test_what_cannot_be_is_one_line(
     assert "no FILE" in fail(["finetune", "texts", str(finished_run)], capsys, 2)
     replay = ["--replay", str(tmp_path / "absent")]
     assert "absent" in fail(command(finished_run, field_file, out, *replay), capsys, 2)
+    assert not out.exists()  # said before anything is made
+    (tmp_path / "empty.txt").write_text("")
+    replay = ["--replay", str(tmp_path / "empty.txt")]
+    assert "replay.sources: the sources hold 0 characters" in fail(
+        command(finished_run, field_file, out, *replay), capsys
+    )
+    kept = [option for option in command(finished_run, field_file, tmp_path / "one", *replay[:1], str(field_file))
+            if "batch-size" not in option]  # fmt: skip
+    assert "no room for the field's text" in fail([*kept, "--training.batch-size=1"], capsys, 2)
     with pytest.raises(UsageError, match=r"replay\.share"):
         ReplayConfig(share=1.0)

@@ -22,6 +22,7 @@ from homespun.evaluation.measure import NEITHER, mean_of, share_of
 from homespun.evaluation.template import fill
 
 ALPHABETS = (string.digits, string.ascii_lowercase, string.ascii_uppercase)
+MOST_CANDIDATES = 100_000
 TRIES = 20  # for each candidate wanted, before there are taken to be no more
 
 
@@ -38,6 +39,8 @@ class Canary:
 def prepare(material: Material) -> list[Canary]:
     """The secrets and their rivals."""
     task, chance = material.task, np.random.default_rng(material.seed)
+    if task.candidates > MOST_CANDIDATES:
+        raise UsageError(f"{task.name}: task.candidates is {task.candidates:,}; it must be at most {MOST_CANDIDATES:,}")
     canaries = []
     for row in material.rows():
         secret = fill(task.answer, row)
