@@ -96,6 +96,8 @@ class Watch:
     def validated(self, loss: ExactLoss, state: TrainingState) -> None:
         self.points.append(Point(state.step, self.seconds(), loss.loss))
 
+    concluded = validated
+
     def ignore(self, *_: object) -> None:
         """What is of no concern here: metrics, samples, checkpoints."""
 

@@ -1,6 +1,6 @@
-"""Texts with labels as batches: token ids and classes in, rows filled up to the longest of a batch out.
+"""Texts with labels as batches: token ids and classes in, rows filled up to about the longest of a batch out.
 
-    inputs     (B, T)  the marks around a text and its ids, filled up with 0
+    inputs     (B, T)  the marks around a text and its ids, filled up with 0 to one of a few lengths
     documents  (B, T)  1, and 0 for what fills up
     targets    (B,)    the numbers of the classes
 
@@ -17,6 +17,7 @@ import torch
 
 from homespun.batches.batch import Batch
 from homespun.batches.hiding import id_of
+from homespun.batches.lengths import usual_length
 from homespun.tokenizer.special import CLASS, SEPARATOR
 from homespun.tokenizer.tokenizer import Tokenizer
 
@@ -66,6 +67,7 @@ class LabelledRows:
         self.rows = rows
         self.classes = classes.astype(np.int64)
         self.lengths = np.array([len(row) for row in rows], np.int64)
+        self.longest = int(self.lengths.max(initial=0))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -74,7 +76,8 @@ class LabelledRows:
         return numbers[np.argsort(self.lengths[numbers], kind="stable")]
 
     def batch(self, numbers: np.ndarray) -> Batch:
-        inputs = np.zeros((len(numbers), self.lengths[numbers].max()), np.int64)
+        longest = int(self.lengths[numbers].max())
+        inputs = np.zeros((len(numbers), min(usual_length(longest), self.longest)), np.int64)
         documents = np.zeros_like(inputs)
         for place, number in enumerate(numbers.tolist()):
             row = self.rows[number]

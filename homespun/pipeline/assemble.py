@@ -27,6 +27,7 @@ from homespun.pipeline.recorder import Bystander, Recorder
 from homespun.pipeline.run_folder import RunFolder
 from homespun.pipeline.sinks import Session, open_sinks
 from homespun.training.average import WeightAverage
+from homespun.training.best import BestWeights
 from homespun.training.checkpoint import (
     Moving,
     TrainingState,
@@ -119,11 +120,14 @@ def assemble(
     moving: dict[str, Moving] = {"optimizer": optimizer, "guard": guard}
     if average is not None:
         moving["average"] = average
+    best = BestWeights(model) if training.keep == "best" else None
+    if best is not None:
+        moving["best"] = best
     restore = functools.partial(restore_newest, run, model, moving, lesson.documents, reporter, world)
     state = first_state(restore(), training.steps, place.execution, reporter)
     world.wait()  # nobody reads the folder any more when the first one begins to write to it
     if world.is_first:
-        run.forget_after(state.step, state.total)
+        run.forget_after(state.step)
 
     ahead = Ahead(lesson.batches.batch, training.workers)
     stack.callback(ahead.close)
@@ -155,6 +159,7 @@ def assemble(
         pace=pace,
         observer=recorder,
         average=average,
+        best=best,
         stop_requested=lambda: interruption.requested,
     )
     return training_run, recorder
@@ -228,6 +233,7 @@ def open_recorder(
         stack.enter_context(reporter.stage("training", state.total, "steps")),
         stack.enter_context(open_sinks(config.training.sinks, session, reporter.warn)),
         lesson.baseline,
+        config.training.keep == "best",
     )
 
 

@@ -34,6 +34,7 @@ class Recorder:
         stage: Stage,
         sinks: Sequence[Sink] = (),
         baseline: Mapping[str, float] = MappingProxyType({}),
+        keeps_best: bool = False,
     ) -> None:
         self.run = run
         self.model = model
@@ -45,10 +46,12 @@ class Recorder:
         self.stage = stage
         self.sinks = sinks
         self.baseline = baseline
+        self.keeps_best = keeps_best
         self.steps_shown = 0
         self.lines_lost = 0
         self.validation: ExactLoss | None = None
         self.smooth_speed = 0.0
+        self.final: dict[str, bool] = {}  # what is written after the last checkpoint says so
 
     def trained(self, record: dict[str, Any], state: TrainingState) -> None:
         self.measured({"kind": "train"} | record | where(state))
@@ -64,7 +67,16 @@ class Recorder:
         self.validation = loss
         bits = {} if loss.bits_per_byte is None else {"bits_per_byte": loss.bits_per_byte}
         found = {"kind": "validation", "loss": loss.loss} | bits | loss.measures
-        self.measured(found | dict(self.baseline) | where(state))
+        self.measured(found | dict(self.baseline) | where(state) | self.final)
+
+    def concluded(self, loss: ExactLoss, state: TrainingState) -> None:
+        """The last word is of the last step, or of an earlier one: that is no point of the curve."""
+        self.final = {"final": True}
+        if not self.keeps_best:
+            self.validated(loss, state)
+            return
+        self.validation = loss
+        self.measured({"kind": "kept", "loss": loss.loss, "kept_step": state.best_at} | where(state) | self.final)
 
     def skipped(self, record: dict[str, Any], state: TrainingState) -> None:
         """A step that changed nothing; numbers that JSON has no word for are written as text."""
@@ -76,7 +88,7 @@ class Recorder:
 
     def rolled_back(self, reason: str, state: TrainingState) -> None:
         """The run goes on from an earlier step; the records of what lies ahead again are dropped."""
-        self.run.forget_after(state.step, state.total)
+        self.run.forget_after(state.step)
         self.measured({"kind": "rolled_back", "reason": reason} | where(state))
         self.reporter.warn(f"{reason}; back to step {state.step:,}, at half the learning rate")
         self.stage.advance(state.step - self.steps_shown)
@@ -90,7 +102,7 @@ class Recorder:
             text = self.written(model, prompt)
             self.write_down(
                 self.run.samples,
-                {"prompt": prompt, "text": text, "temperature": self.temperature} | where(state),
+                {"prompt": prompt, "text": text, "temperature": self.temperature} | where(state) | self.final,
             )
             if number == 0:
                 title = f"step {state.step:,} ({state.step / max(1, state.total):.0%})"
@@ -132,6 +144,8 @@ class Bystander:
     def rolled_back(self, reason: str, state: TrainingState) -> None: ...
 
     def validated(self, loss: ExactLoss, state: TrainingState) -> None: ...
+
+    def concluded(self, loss: ExactLoss, state: TrainingState) -> None: ...
 
     def sampled(self, state: TrainingState) -> None:
         self.model()

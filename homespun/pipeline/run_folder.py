@@ -166,25 +166,23 @@ class RunFolder:
         with open(file, "a", encoding="utf-8") as lines:
             lines.write(json.dumps(record, ensure_ascii=False) + "\n")
 
-    def forget_after(self, step: int, total: int) -> None:
+    def forget_after(self, step: int) -> None:
         """Drop records of what is about to be done again: later steps, and at the end the last figures."""
         for file in (self.metrics, self.samples):
             if file.exists():
                 lines = file.read_text("utf-8", "replace").splitlines()
-                kept = [line for line in lines if is_before(line, step, total)]
+                kept = [line for line in lines if is_before(line, step)]
                 write_atomic(file, "".join(line + "\n" for line in kept))
 
 
-def is_before(line: str, step: int, total: int) -> bool:
+def is_before(line: str, step: int) -> bool:
     """Whether a JSONL line tells of something before or at ``step``; half-written lines do not.
 
-    A finished run's final validation and samples come after its last checkpoint, so they are made again.
+    A finished run's ``final`` validation and samples come after its last checkpoint, so they are made again.
     """
     try:
         record = json.loads(line)
-        if record["step"] >= total and record.get("kind") != "train":
-            return False
-        return record["step"] <= step
+        return record["step"] <= step and not record.get("final")
     except (ValueError, KeyError, TypeError):
         return False
 

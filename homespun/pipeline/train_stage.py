@@ -40,10 +40,12 @@ from homespun.pipeline.recorder import Recorder
 from homespun.pipeline.run_folder import RunFolder
 from homespun.pipeline.shards_of_run import check_shards
 from homespun.tokenizer.tokenizer import Tokenizer
+from homespun.training.best import ends_early
 from homespun.training.checkpoint import TrainingState
 from homespun.training.loop import train
 from homespun.training.memory import validation_rows
 from homespun.training.pace import Pace
+from homespun.training.settings import TrainingConfig
 from homespun.training.tasks import TASKS
 from homespun.training.validation import ExactLoss
 from homespun.training.world import World
@@ -149,6 +151,7 @@ def conclude(
         "steps": state.step,
         "tokens_seen": state.tokens,
         "steps_skipped": state.skipped,
+        "kept": kept(config.training, state),
         "epochs": state.step * config.training.batch_size / lesson.batches.windows,
         "seconds_training": round(state.seconds, 1),
         "tokens_per_second": state.tokens / state.seconds,
@@ -157,6 +160,18 @@ def conclude(
         **examined,
     }
     write_json(run.result, result)
+
+
+def kept(training: TrainingConfig, state: TrainingState) -> dict[str, Any]:
+    """Which weights stay, and why; ``loss``: by which the best were chosen, in the precision of training."""
+    why = "best" if training.keep == "best" else "average" if training.average_decay else "last"
+    return {
+        "why": why,
+        "step": state.best_at if why == "best" else state.step,
+        "loss": state.best_loss if why == "best" else None,
+        "ended_early": ends_early(state, training) and state.step < state.total,
+        "planned_steps": state.total,
+    }
 
 
 def final_configuration(config: Configuration, state: TrainingState) -> Configuration:

@@ -1,7 +1,7 @@
 """Checkpoints: folders that are whole or absent, checked by SHA-256, without a pickle.
 
 ``checkpoints/step-00000400/`` holds ``model.safetensors``, ``optimizer.safetensors`` (all else that moves:
-moments, the guard's and the average's state), ``config.json`` (the model's), ``tokenizer.json`` if it reads text,
+moments, the guard's and the average's state, the best weights so far), ``config.json`` (the model's), ``tokenizer.json`` if it reads text,
 ``made_with.json`` (the configuration and the data of the run), ``state.json`` (where it stands) and ``manifest.json``
 (a checksum for each). A folder is filled under a temporary name, synced and renamed, so a kill at any moment leaves
 the previous one; the newest whole one is found again.
@@ -48,7 +48,8 @@ class TrainingState:
     """Where a run stands. ``seconds`` of training so far, ``total`` steps as last decided.
 
     ``skipped`` steps changed nothing (``homespun.training.guard``), the last ``in_vain`` of them in a row up to here;
-    each of ``rollbacks`` has halved the rate.
+    each of ``rollbacks`` has halved the rate. Of the evaluations so far the newest was at step ``judged_at``, the best
+    at ``best_at`` (``homespun.training.best``); ``worse`` in a row have followed it.
     """
 
     step: int
@@ -59,6 +60,10 @@ class TrainingState:
     skipped: int = 0
     in_vain: int = 0
     rollbacks: int = 0
+    judged_at: int = 0
+    best_at: int = 0
+    best_loss: float | None = None
+    worse: int = 0
 
 
 class Moving(Protocol):

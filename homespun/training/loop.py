@@ -20,6 +20,7 @@ from homespun.batches.batch import IGNORED, Batch
 from homespun.batches.order import key_of
 from homespun.common.errors import HomespunError
 from homespun.training.average import WeightAverage
+from homespun.training.best import BestWeights, is_better, is_over, note
 from homespun.training.checkpoint import TrainingState
 from homespun.training.gradients import exchange_gradients, limit_gradients
 from homespun.training.guard import Guard
@@ -52,7 +53,11 @@ class Observer(Protocol):
         ...
 
     def validated(self, loss: ExactLoss, state: TrainingState) -> None:
-        """After each exact validation."""
+        """After each exact validation along the way."""
+        ...
+
+    def concluded(self, loss: ExactLoss, state: TrainingState) -> None:
+        """At the end: the exact validation loss, at full precision, of the weights that are kept."""
         ...
 
     def sampled(self, state: TrainingState) -> None:
@@ -99,6 +104,7 @@ class TrainingRun(Stepping):
     pace: Pace
     observer: Observer
     average: WeightAverage | None = None
+    best: BestWeights | None = None
     stop_requested: Callable[[], bool] = lambda: False
 
 
@@ -171,7 +177,7 @@ def train_step(run: Stepping, share: float) -> tuple[torch.Tensor, torch.Tensor,
 
 
 def train(run: TrainingRun) -> bool:
-    """Train until the pace's total. True: finished; False: asked to stop (saved, resumable)."""
+    """Train until the pace's total, or patience, ends. True: finished; False: asked to stop (saved, resumable)."""
     config = run.config
     window, saved_at, rate = Window(run.state.step), time.perf_counter(), 0.0
     run.objective.train()
@@ -180,7 +186,7 @@ def train(run: TrainingRun) -> bool:
         # Only where all verdicts are known and good, and after everything that is recorded of a step.
         may_save = state.step > 0 and not window.losses and not state.in_vain
         stop, save_now = agree(run, may_save and started - saved_at >= config.checkpoint_seconds)
-        if stop or state.step >= state.total:
+        if stop or is_over(state, config):
             break
         if save_now:
             run.saver.save(state)
@@ -205,13 +211,13 @@ def train(run: TrainingRun) -> bool:
         else:
             window.seconds += time.perf_counter() - started
         if state.step % config.evaluate_every == 0 and not last:
-            run.observer.validated(run.validate(state.execution.precision), state)
+            evaluate(run)
         if config.sample_every and state.step % config.sample_every == 0 and not last:
             run.observer.sampled(state)
         state.seconds += time.perf_counter() - started
-    if run.state.step < run.state.total:
-        if window.losses:
-            report(run, window.read(), window, rate)
+    if window.losses:
+        report(run, window.read(), window, rate)
+    if not is_over(run.state, config):
         run.saver.save(run.state)
         run.saver.finish()
         return False
@@ -229,6 +235,16 @@ def agree(run: TrainingRun, save_now: bool) -> tuple[bool, bool]:
     total = run.pace.total_steps(state.step, state.total, state.seconds) if first else 0
     state.total, stop, save = run.world.largest([total, int(run.stop_requested()), int(save_now and first)])
     return bool(stop), bool(save)
+
+
+def evaluate(run: TrainingRun) -> None:
+    """The exact validation loss of this moment; are these the best weights so far?"""
+    state, found = run.state, run.validate(run.state.execution.precision)
+    better = bool(run.world.largest([int(is_better(state, found.loss))])[0])  # all processes do the same
+    note(state, found.loss, better)
+    if better and run.best is not None:
+        run.best.take()
+    run.observer.validated(found, state)
 
 
 def report(run: TrainingRun, rows: list[Row], window: Window, rate: float) -> None:
@@ -274,6 +290,10 @@ def conclude(run: TrainingRun) -> None:
     """The final figure, at full precision, of the weights that are kept."""
     if run.average is not None:
         run.average.move_in()
+    if run.best is not None:
+        if run.state.judged_at < run.state.step:  # the last weights may be the best
+            evaluate(run)
+        run.best.move_in()
     final = run.validate("fp32")
     if not abs(final.loss) < float("inf"):
         raise HomespunError(
@@ -282,4 +302,4 @@ def conclude(run: TrainingRun) -> None:
         )
     run.saver.save(run.state)
     run.saver.finish()
-    run.observer.validated(final, run.state)
+    run.observer.concluded(final, run.state)

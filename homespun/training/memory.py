@@ -108,10 +108,11 @@ def training_memory(
 
 
 def kept_bytes(model: ModelConfig, training: TrainingConfig) -> tuple[float, float]:
-    """Of all weights in full precision, with their average where there is one; of the moments of what is trained."""
+    """Of weights in full precision, with their average or the best of them where they are kept; of the moments."""
     parameters, trained = parameter_count(model) - packed_parameters(model).numbers, trained_parameters(model)
     second_moments = max(0, trained - (matrix_parameters(model) if training.optimizer == "muon" else 0))
-    return FULL * parameters * (2 if training.average_decay else 1), FULL * (trained + second_moments)
+    copies = (parameters if training.average_decay else 0) + (trained if training.keep == "best" else 0)
+    return FULL * (parameters + copies), FULL * (trained + second_moments)
 
 
 def activation_bytes(model: ModelConfig, training: TrainingConfig) -> float:

@@ -65,6 +65,13 @@ class TrainingConfig:
         default=0.0,
         metadata={"help": "memory of an average of the weights that replaces them at the end (0: none)"},
     )
+    keep: Literal["last", "best"] = field(
+        default="last",
+        metadata={"help": "weights kept at the end: the last, or those of the evaluation with the lowest loss (best)"},
+    )
+    patience: int = field(
+        default=0, metadata={"help": "end after so many evaluations in a row without a lower loss (0: never)"}
+    )
     seed: int = field(default=1, metadata={"help": "of the weights, the order of the data and dropout"})
     evaluate_every: int = field(default=200, metadata={"help": "steps between exact validation losses"})
     sample_every: int = field(default=400, metadata={"help": "steps between samples (0: only at the end)"})
@@ -92,6 +99,7 @@ class TrainingConfig:
             ("checkpoint_seconds", 0),
             ("outlier_factor", 0),
             ("workers", 0),
+            ("patience", 0),
             ("shard_size", 1),
             ("tensor_size", 0),
         ):
@@ -106,6 +114,10 @@ class TrainingConfig:
         for key in ("decay_fraction", "final_rate_fraction", "momentum", "beta1", "beta2", "average_decay"):
             if not 0 <= getattr(self, key) <= 1:
                 raise UsageError(f"training.{key} is {getattr(self, key)}; it must lie between 0 and 1")
+        if self.keep not in ("last", "best"):
+            raise UsageError(f"training.keep is {self.keep!r}; choose last or best")
+        if self.keep == "best" and self.average_decay:
+            raise UsageError("training.keep is best and training.average_decay is set: either of them, not both")
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
             raise UsageError(
                 f"training.batch_size {self.batch_size} is not a multiple of "

@@ -11,6 +11,7 @@ from homespun.batches.batch import IGNORED, Batch
 from homespun.models.registry import build_model
 from homespun.models.settings import GPTConfig, ModelConfig
 from homespun.training.average import WeightAverage
+from homespun.training.best import BestWeights
 from homespun.training.checkpoint import (
     Moving,
     TrainingState,
@@ -56,6 +57,8 @@ class Diary:
         self.trained_at: list[int] = []
         self.validated_at: list[int] = []
         self.sampled_at: list[int] = []
+        self.losses: list[float] = []
+        self.final: ExactLoss | None = None
         self.back_at: list[int] = []
 
     @property
@@ -75,6 +78,11 @@ class Diary:
 
     def validated(self, loss: ExactLoss, state: TrainingState) -> None:
         self.validated_at.append(state.step)
+        self.losses.append(loss.loss)
+
+    def concluded(self, loss: ExactLoss, state: TrainingState) -> None:
+        self.validated_at.append(state.step)
+        self.final = loss
 
     def sampled(self, state: TrainingState) -> None:
         self.sampled_at.append(state.step)
@@ -101,6 +109,9 @@ class Process:
         self.moving: dict[str, Moving] = {"optimizer": self.optimizer, "guard": self.guard}
         if self.average is not None:
             self.moving["average"] = self.average
+        self.best = BestWeights(self.model) if config.keep == "best" else None
+        if self.best is not None:
+            self.moving["best"] = self.best
         objective = Objective(self.model, task)
         torch.manual_seed(12345 + len(list_checkpoints(folder)))  # no random number of this process may count
         documents = {"config.json": asdict(model), "made_with.json": {}}
@@ -122,6 +133,7 @@ class Process:
             pace=FixedPace(),
             observer=self.diary,
             average=self.average,
+            best=self.best,
         )
 
     def restore(self) -> TrainingState | None:

@@ -72,7 +72,7 @@ def test_a_run_ends_with_the_averages_and_trains_without_them(
 def test_the_last_loss_is_that_of_the_averages(tmp_path: Path, tokenizer_file: Path) -> None:
     process = Process(tmp_path, tokenizer_file, replace(TRAINING, average_decay=0.9))
     losses = []
-    process.run.observer.validated = lambda loss, state: losses.append(loss)  # type: ignore[method-assign]
+    process.run.observer.concluded = lambda loss, state: losses.append(loss)  # type: ignore[method-assign]
     assert train(process.run)
     assert process.average is not None
     assert losses[-1] == process.run.validate("fp32")
