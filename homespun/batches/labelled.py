@@ -19,7 +19,7 @@ from homespun.batches.batch import Batch
 from homespun.batches.hiding import id_of
 from homespun.batches.lengths import usual_length
 from homespun.tokenizer.special import CLASS, SEPARATOR
-from homespun.tokenizer.tokenizer import Tokenizer
+from homespun.tokenizer.tokenizer import TokenBatch, Tokenizer
 
 Framed = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -55,22 +55,37 @@ class Frame:
         """Places of a row that are not text."""
         return len(self.before) + len(self.behind)
 
-    def row(self, ids: Sequence[int]) -> np.ndarray:
+    @property
+    def room(self) -> int:
+        """Tokens of a text that are read."""
+        return max(0, self.length - self.marks)
+
+    def row(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
         """The beginning of a text in its frame, int64 (T,)."""
-        return np.array([*self.before, *ids[: max(0, self.length - self.marks)], *self.behind], np.int64)
+        return np.array([*self.before, *ids[: self.room], *self.behind], np.int64)
 
 
 class LabelledRows:
-    """Rows (T,) and their classes (N,), by number (``homespun.batches.like_length.Rows``)."""
+    """Texts in their frames, and their classes (N,), by number (``homespun.batches.like_length.Rows``).
 
-    def __init__(self, rows: Sequence[np.ndarray], classes: np.ndarray) -> None:
-        self.rows = rows
+    ``texts`` stay as they were encoded, 4 bytes a token; a row is made when its batch is.
+    """
+
+    def __init__(self, texts: TokenBatch, frame: Frame, classes: np.ndarray) -> None:
+        self.texts = texts
+        self.frame = frame
         self.classes = classes.astype(np.int64)
-        self.lengths = np.array([len(row) for row in rows], np.int64)
+        self.whole = np.diff(texts.starts)  # (N,) tokens of each text
+        self.lengths = np.minimum(self.whole, frame.room) + frame.marks
         self.longest = int(self.lengths.max(initial=0))
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.texts)
+
+    @property
+    def cropped(self) -> int:
+        """How many texts are longer than is read of them."""
+        return int((self.whole > self.frame.room).sum())
 
     def by_length(self, numbers: np.ndarray) -> np.ndarray:
         return numbers[np.argsort(self.lengths[numbers], kind="stable")]
@@ -80,7 +95,7 @@ class LabelledRows:
         inputs = np.zeros((len(numbers), min(usual_length(longest), self.longest)), np.int64)
         documents = np.zeros_like(inputs)
         for place, number in enumerate(numbers.tolist()):
-            row = self.rows[number]
+            row = self.frame.row(self.texts[number])
             inputs[place, : len(row)], documents[place, : len(row)] = row, 1
         targets = torch.from_numpy(self.classes[numbers])
         return Batch(torch.from_numpy(inputs), targets, documents=torch.from_numpy(documents))

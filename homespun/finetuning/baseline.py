@@ -22,6 +22,7 @@ from homespun.labelled.storage import LabelledSplit
 
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)  # scikit-learn's C: the larger, the freer the weights
 MOST_ROUNDS = 2000
+MOST_FEATURES, MOST_WEIGHTS = 200_000, 1_000_000  # of TF-IDF: its solver holds about twenty times the weights
 
 Told = Callable[[list[str]], np.ndarray]  # texts -> probabilities (N, V)
 
@@ -36,7 +37,7 @@ def by_hand(train: LabelledSplit, validation: LabelledSplit, count: int) -> Told
 
 
 def tf_idf(train: LabelledSplit, validation: LabelledSplit, count: int) -> Told:
-    """Tens of thousands of them: one for each word, and pair of words, of the training texts."""
+    """Tens of thousands of them: one for each word, and pair of words, of the training texts: the most frequent."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     if not any(map(words_of, train.texts)):
@@ -49,6 +50,7 @@ def tf_idf(train: LabelledSplit, validation: LabelledSplit, count: int) -> Told:
             lowercase=False,
             ngram_range=(1, 2),
             sublinear_tf=True,
+            max_features=min(MOST_FEATURES, MOST_WEIGHTS // count),
         )
 
     return fitted(make, train, validation, count)

@@ -20,13 +20,13 @@ def chances_of(model: Any, tokenizer: Tokenizer, texts: Sequence[str]) -> np.nda
     model.eval()
     config, device = model.config, next(model.parameters()).device
     frame = Frame.of(config.body.summarized_at, config.positions_in_row, tokenizer)
-    rows = LabelledRows([frame.row(ids) for ids in tokenizer.encode_lists(texts)], np.zeros(len(texts), np.int64))
-    parts = [batch.to(device) for batch in every_row(rows, AT_ONCE)]
+    rows = LabelledRows(tokenizer.encode_batch(texts), frame, np.zeros(len(texts), np.int64))
+    told = [np.empty((0, config.outputs))]
+    for batch in every_row(rows, AT_ONCE):
+        part = batch.to(device)
+        told.append(model(part.inputs, part.documents).double().softmax(-1).cpu().numpy())
     chances = np.empty((len(texts), config.outputs))
-    order = rows.by_length(np.arange(len(texts)))
-    if parts:
-        logits = torch.cat([model(part.inputs, part.documents) for part in parts])
-        chances[order] = logits.double().softmax(-1).cpu().numpy()
+    chances[rows.by_length(np.arange(len(texts)))] = np.concatenate(told)
     return chances
 
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from homespun.common.errors import DamagedFileError, UsageError
 from homespun.common.files import explain_os_error
-from homespun.corpus.decode import UndecodableError, decode_blocks
+from homespun.corpus.decode import DAMAGED_UTF8, MARKED_UTF8, MARKS, UTF8, UndecodableError, decode_blocks
 from homespun.corpus.opening import DAMAGE, open_bytes, read_blocks
 from homespun.corpus.records import Malformed, lines_of, parse_lines, parse_values, quoted_rows, tab_rows, unquoted
 from homespun.corpus.source_file import endings
@@ -25,6 +25,7 @@ from homespun.labelled.settings import LabelledConfig
 DELIMITERS = {".csv": (",", ";", "\t"), ".tsv": ("\t",)}
 ANY_DELIMITER = ("\t", ",", ";")  # of a file whose name does not say what it is
 PARQUET_ROWS = 1024
+SURE_ENCODINGS = {UTF8, MARKED_UTF8, *(name for _, name in MARKS)}
 
 Values = Iterator[tuple[int, dict[str, Any]]]  # number of the line, from 1, and what its columns hold
 
@@ -108,29 +109,38 @@ def check_columns(values: dict[str, Any], wanted: Iterable[str], place: str) -> 
 
 
 def as_label(value: Any) -> str:
-    """Words, whole numbers and truth values name a class; nothing, and numbers with fractions, do not: empty."""
+    """Words, whole numbers and truth values name a class; nothing, and numbers with fractions, do not: empty.
+
+    White space does not tell labels apart.
+    """
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float) and math.isfinite(value) and value == int(value):
         value = int(value)
-    return str(value).strip() if isinstance(value, int | str) else ""
+    return " ".join(str(value).split()) if isinstance(value, int | str) else ""
 
 
-def texts_of(path: Path, compression: str) -> Iterator[str]:
-    """The decoded text of a file, block by block."""
+def texts_of(path: Path, compression: str, faults: Faults) -> Iterator[str]:
+    """The decoded text of a file, block by block. What only looks like another encoding is an error, unless faults are
+    skipped: a wrong guess would teach wrong letters."""
     with open_bytes(path, compression) as stream:
         for decoded in decode_blocks(read_blocks(stream)):
+            if decoded.encoding not in SURE_ENCODINGS and not faults.skip:
+                found = "some bytes are damaged" if decoded.encoding == DAMAGED_UTF8 else f"perhaps {decoded.encoding}"
+                raise DamagedFileError(
+                    f"{path} is not UTF-8 ({found}); convert it, or read it like that: --labelled.malformed skip"
+                )
             yield decoded.text
 
 
 def read_json_lines(path: Path, ending: str, compression: str, columns: Sequence[str], faults: Faults) -> Values:
     """One JSON object per line."""
-    yield from objects(parse_lines(lines_of(texts_of(path, compression)), faults), faults)
+    yield from objects(parse_lines(lines_of(texts_of(path, compression, faults)), faults), faults)
 
 
 def read_json(path: Path, ending: str, compression: str, columns: Sequence[str], faults: Faults) -> Values:
     """A JSON list of objects."""
-    yield from objects(parse_values(texts_of(path, compression), faults), faults)
+    yield from objects(parse_values(texts_of(path, compression, faults), faults), faults)
 
 
 def objects(values: Iterable[tuple[int, Any]], faults: Faults) -> Values:
@@ -164,8 +174,10 @@ def read_parquet(path: Path, ending: str, compression: str, columns: Sequence[st
 
 def read_table(path: Path, ending: str, compression: str, columns: Sequence[str], faults: Faults) -> Values:
     """CSV (RFC 4180) or TSV; every row has as many fields as the first line."""
-    lines = lines_of(texts_of(path, compression))
+    lines = lines_of(texts_of(path, compression, faults))
     head = next(lines, "").lstrip("\ufeff")
+    if not head:
+        return
     delimiter, names = delimited(head, DELIMITERS.get(ending, ANY_DELIMITER), columns, path)
     if not set(columns) <= set(names):  # they are numbers, and the first line is a row
         names, lines = [str(number) for number in range(1, len(names) + 1)], chain([head], lines)

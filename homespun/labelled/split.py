@@ -69,8 +69,6 @@ def given_splits(tables: Iterable[Path], config: LabelledConfig, left_out: LeftO
     for split, file in ((VALIDATION, config.validation_file), (TEST, config.test_file)):
         if file:
             splits[split] += rows_of(Path(file), config, left_out)
-            if not splits[split]:
-                raise UsageError(f"{file} has no rows")
     return splits
 
 
@@ -79,6 +77,9 @@ def rows_of(path: Path, config: LabelledConfig, left_out: LeftOut) -> list[Row]:
     faults = Faults(path, config)
     rows = list(read_rows(path, config, faults))
     left_out.malformed += faults.count
+    if not rows:
+        lines = f"; {faults.count:,} lines that are none were skipped" if faults.count else ""
+        raise UsageError(f"{path} has no rows{lines}")
     return rows
 
 

@@ -41,17 +41,18 @@ def labelled_lesson(run: RunFolder, config: Configuration, world: World) -> Less
     training, shape = config.training, config.model
     assert isinstance(shape, ClassifierConfig)
     tokenizer = Tokenizer.load(run.tokenizer)
-    splits = {split: read_split(run.labelled, split) for split in SPLITS}
     frame = Frame.of(shape.body.summarized_at, shape.positions_in_row, tokenizer)
-    ids = {split: tokenizer.encode_lists(found.texts) for split, found in splits.items()}
-    rows = {
-        split: LabelledRows([frame.row(text) for text in ids[split]], found.classes) for split, found in splits.items()
-    }
-    cropped = sum(len(text) > frame.length - frame.marks for texts in ids.values() for text in texts)
+
+    def rows_of(split: str) -> LabelledRows:
+        found = read_split(run.labelled, split)
+        return LabelledRows(tokenizer.encode_batch(found.texts), frame, found.classes)
+
+    rows = {split: rows_of(split) for split in SPLITS}
+    cropped = sum(found.cropped for found in rows.values())
     at_once = max(world.size, validation_rows(shape, training))
     body = build_model(shape.body)
     load_weights(run.base, body)
-    held_back = splits["validation"]
+    held_back = read_split(run.labelled, "validation")
     shown = {
         f"{' '.join(text.split())[:CHARACTERS_SHOWN]} [{shape.labels[number]}]": text
         for text, number in zip(held_back.texts[:SHOWN], held_back.classes[:SHOWN].tolist(), strict=True)
@@ -62,10 +63,11 @@ def labelled_lesson(run: RunFolder, config: Configuration, world: World) -> Less
         return f": {in_words(found)}"
 
     def examine(model: nn.Module) -> dict[str, Any]:
-        test, count = splits["test"], shape.outputs
+        # Texts are read again here, so that training need not hold them.
+        train, validation, test = (read_split(run.labelled, split) for split in SPLITS)
         told = {MODEL: chances_of(model, tokenizer, test.texts)}
         for name, learn in BASELINES.items():
-            told[name] = learn(splits["train"], splits["validation"], count)(test.texts)
+            told[name] = learn(train, validation, shape.outputs)(test.texts)
         return {"test": figures_of(told, test.classes) | {"labels": list(shape.labels)}}
 
     return Lesson(

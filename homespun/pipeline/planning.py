@@ -456,11 +456,12 @@ def configured_plan(choices: Choices, fixed: frozenset[str], facts: Facts, devic
     """For a run that is trained as configured: only how a step is carried out is chosen, where nobody has named it."""
     model, training = choices.config.model, choices.config.training
     training, fit = fit_into_memory(model, training, fixed, device)
-    model = of_usual_length(model, facts)
+    whole, model = model, of_usual_length(model, facts)
     tokens = training.steps * training.batch_size * model.targets_in_row
     execution = configured_execution(training)
     if execution is None:
         execution, _ = choose_execution(model, fit.rows_at_once, training, device, tokens)
+    fit = fit_as_executed(whole, training, fit, execution, device)
     expected: dict[str, float] = {"training_tokens": tokens, "parameters": parameter_count(model)}
     if isinstance(model, GPTConfig) and has_law(model) and isinstance(facts, TextFacts):
         loss = expected_loss(LAW, facts, model, tokens)
@@ -494,6 +495,18 @@ def fit_into_memory(
         if needed_bytes(model, explicit, rows, fit.rows_at_once, shares, gpu, parts) > available:
             training = replace(training, attention="fused")
     return training, fit
+
+
+def fit_as_executed(
+    model: ModelConfig, training: TrainingConfig, fit: Fit, execution: Execution, device: torch.device
+) -> Fit:
+    """The same with what is needed when steps are carried out so; before, the way that needs most was counted."""
+    processes = world_size_asked()
+    shares, parts = shares_by_layout(training, processes)[training.parallel], training.parts_of_block(processes)
+    rows = max(1, training.batch_size * parts // processes)
+    training = replace(training, precision=execution.precision, attention=execution.attention)  # pyrefly: ignore
+    gpu = device.type == "cuda"
+    return replace(fit, needed=needed_bytes(model, training, rows, fit.rows_at_once, shares, gpu, parts))
 
 
 def memory_values(training: TrainingConfig) -> dict[str, Any]:

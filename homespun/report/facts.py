@@ -48,6 +48,8 @@ class Facts:
     flops_total: float | None
     flops_per_second: float | None
     memory_bytes: float | None
+    kept_step: float | None  # whose weights were kept as the best ones
+    ended_early: bool
     best_validation_loss: float | None
     best_validation_tokens: float | None
     accuracy: float | None  # share of the validation's targets that the first guess hits
@@ -63,6 +65,7 @@ class Facts:
         """Whether the validation loss has risen since its best: the sign of learning by heart."""
         return (
             self.validation_loss is not None
+            and self.kept_step is None
             and self.best_validation_loss is not None
             and self.validation_loss > self.best_validation_loss * (1 + BEST_MARGIN)
             and self.validation_loss > self.best_validation_loss + LEAST_RISE
@@ -145,6 +148,8 @@ def work_out(run: RunData) -> Facts:
             positive(first_number(result, "peak_memory_bytes", "memory_bytes")),
             positive(first_number(run.run, "peak_memory_bytes", "memory_bytes")),
         ),
+        kept_step=number(result, "kept", "step") if text(result, "kept", "why") == "best" else None,
+        ended_early=find(result, "kept", "ended_early") is True,
         best_validation_loss=best,
         best_validation_tokens=best_tokens,
         accuracy=either(

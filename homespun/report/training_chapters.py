@@ -134,6 +134,12 @@ def verdict(facts: Facts) -> str:
     """What the validation curve says."""
     if facts.validation_loss is None:
         return "There is no validation yet."
+    early = " Training ended early: evaluation after evaluation was no better." if facts.ended_early else ""
+    if facts.kept_step is not None:
+        return (
+            f"The weights of step {count(facts.kept_step)} of {count(facts.steps)} were kept: of all evaluations it "
+            f"had the lowest validation loss. It is {decimal(facts.validation_loss, 3)} nats per {facts.target}.{early}"
+        )
     if facts.memorizing and facts.best_validation_loss is not None:
         best_at = facts.best_validation_tokens
         when = "" if best_at is None else f" after {count(best_at)} {facts.unit}s"
@@ -144,7 +150,8 @@ def verdict(facts: Facts) -> str:
         )
     return (
         f"The last validation loss is {decimal(facts.validation_loss, 3)} nats per {facts.target}, a perplexity of "
-        f"{significant(facts.perplexity)}; it is the best of the run or very near it: more training may still help."
+        f"{significant(facts.perplexity)}; it is the best of the run or very near it: more training may still "
+        f"help.{early}"
     )
 
 

@@ -22,6 +22,8 @@ VALIDATION_TOKENS_AT_ONCE = 8192
 PROCESS = 340_000_000  # Python, PyTorch and its kernels, before there is a tensor
 LARGE_BLOCK = 32 << 20  # glibc fetches larger blocks from the system and gives them back
 HOLES = 0.2  # beside each byte that a step keeps in the heap
+HOLES_OF_LENGTHS = 0.5  # the same where batches are of several lengths, and tensors seldom fit where others were
+PREPARED = 14_000_000  # what oneDNN keeps, for products in bf16, of every length of batches
 RECOMPUTED_BLOCK = 3.2  # bytes taken for each byte of the block that is worked out again
 
 
@@ -30,10 +32,11 @@ class Memory:
     """Bytes of one process or GPU. ``copies``: matrices in bf16, and one that is unpacked where they are held in few
     bits; ``gathered``: borrowed from the other processes.
 
-    ``holes``: freed, but not to be used again. ``update``, ``validation``: what Muon's step and the exact
-    loss of a split need beyond the room that forward and backward pass have left by then. ``snapshot``: the copy of
-    everything that a checkpoint is written from while training goes on. ``reading``: what a base needs in full, before
-    it is packed, beyond the room that training takes; with a GPU it is in the processor's memory.
+    ``kernels``: prepared for batches of each length. ``holes``: freed, but not to be used again. ``update``,
+    ``validation``: what Muon's step and the exact loss of a split need beyond the room that forward and backward pass
+    have left by then. ``snapshot``: the copy of everything that a checkpoint is written from while training goes on.
+    ``reading``: what a base needs in full, before it is packed, beyond the room that training takes; with a GPU it is in
+    the processor's memory.
     """
 
     weights: float
@@ -43,6 +46,7 @@ class Memory:
     gathered: float
     activations: float
     loss: float
+    kernels: float
     holes: float
     update: float
     validation: float
@@ -99,6 +103,7 @@ def training_memory(
         gathered=gathered,
         activations=activations,
         loss=loss,
+        kernels=PREPARED * model.row_lengths if model.row_lengths > 1 and number == HALF and not gpu else 0.0,
         holes=holes,
         update=update,
         validation=validation,
@@ -134,7 +139,7 @@ def hole_bytes(model: ModelConfig, training: TrainingConfig, tokens: int, others
     """
     if training.recompute:
         return max(0.0, tokens * (RECOMPUTED_BLOCK - 1) * footprint_of(model).recomputed(training) - others)
-    return HOLES * in_heap(footprint_of(model).kept(training), tokens)
+    return (HOLES if model.row_lengths == 1 else HOLES_OF_LENGTHS) * in_heap(footprint_of(model).kept(training), tokens)
 
 
 def loss_bytes(model: ModelConfig, number: int, tokens: int) -> float:

@@ -7,23 +7,29 @@ import pytest
 import torch
 
 from homespun.batches.labelled import Frame, LabelledRows
+from homespun.batches.lengths import usual_length
 from homespun.batches.like_length import LikeLengthBatches, every_row
 from homespun.common.errors import HomespunError
 from homespun.tokenizer.special import CLASS, SEPARATOR
-from homespun.tokenizer.tokenizer import Tokenizer
+from homespun.tokenizer.tokenizer import TokenBatch, Tokenizer
 
 
 def rows_of(count: int = 37) -> LabelledRows:
     """Row n is full of the number n, and its class is n % 3."""
     lengths = np.random.default_rng(1).integers(1, 12, count)
-    return LabelledRows([np.full(length, number) for number, length in enumerate(lengths)], np.arange(count) % 3)
+    return LabelledRows(tokens_of(lengths), Frame((), (), 99), np.arange(count) % 3)
+
+
+def tokens_of(lengths: np.ndarray) -> TokenBatch:
+    ids = np.repeat(np.arange(len(lengths), dtype=np.uint32), lengths)
+    return TokenBatch(ids, np.concatenate([[0], np.cumsum(lengths)]))
 
 
 def texts_in(batch) -> list[int]:
     found = [int(row[0]) for row in batch.inputs]
     assert batch.targets.tolist() == [number % 3 for number in found]
     lengths = batch.documents.sum(1)
-    assert int(lengths.max()) == batch.inputs.shape[1]
+    assert int(lengths.max()) <= batch.inputs.shape[1] <= 11 and batch.inputs.shape[1] in (8, 11)
     for row, mask, length, number in zip(batch.inputs, batch.documents, lengths.tolist(), found, strict=True):
         assert row[:length].tolist() == [number] * length and not row[length:].any()
         assert mask.tolist() == [1] * length + [0] * (len(row) - length)
@@ -65,3 +71,19 @@ def test_a_share_of_a_batch_for_each_process_has_all_of_it() -> None:
     shares = [batch.share(rank, 2) for rank in range(2)]
     assert torch.cat([share.targets for share in shares])[:5].tolist() == batch.targets.tolist()
     assert (shares[1].targets == -100).sum() == 1
+
+
+def test_lengths_are_few_and_little_is_filled_up_for_it() -> None:
+    found = [usual_length(length) for length in range(1, 4097)]
+    assert sorted(set(found))[:14] == [8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192]
+    assert len(set(found)) == 8 + 4 * 6 and found == sorted(found)
+    for length, made in enumerate(found, 1):
+        assert length <= made <= max(length + 7, 1.25 * length)
+
+
+def test_texts_longer_than_is_read_are_cropped_and_counted() -> None:
+    rows = LabelledRows(tokens_of(np.array([3, 9, 4])), Frame((7,), (8,), 6), np.arange(3))
+    assert rows.lengths.tolist() == [5, 6, 6] and rows.cropped == 1
+    batch = rows.batch(np.array([1, 0]))
+    assert batch.inputs.tolist() == [[7, 1, 1, 1, 1, 8], [7, 0, 0, 0, 8, 0]]
+    assert batch.documents is not None and batch.documents.tolist() == [[1] * 6, [1] * 5 + [0]]

@@ -92,7 +92,7 @@ def test_numbers_and_truth_values_are_labels(tmp_path: Path) -> None:
         ("a.csv", "text,label\na,x\nb,c,x\n", "line 3 has 3 fields"),
         ("a.csv", "text,kind\na,x\n", "has no column 'label'; it has 'text', 'kind'"),
         ("a.csv", "text,label\na,\n", "line 2 has no label ('')"),
-        ("a.tsv", "", "has no column 'text'"),
+        ("a.csv", "\n\n", "has no column 'text'"),
         ("a.parquet", "no parquet", "a.parquet is damaged"),
     ],
 )

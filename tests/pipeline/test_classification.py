@@ -260,6 +260,102 @@ def test_damage_is_named(finished: Path, tmp_path: Path, file: str, capsys: pyte
     assert f"{Path(file).name} is damaged" in fail(["train", "--resume", str(copy)], capsys)
 
 
+GOOD: list[tuple[str, object]] = [
+    *((f"return {number} value", "answer") for number in range(12)),
+    *((f"def {number} head:", "head") for number in range(12)),
+]
+OTHER: list[tuple[str, object]] = [("return something else", "answer"), ("def another one:", "head")]
+
+
+def lines_of(rows: list[tuple[str, object]]) -> bytes:
+    return "".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows).encode()
+
+
+BAD = {
+    "a column that is missing": (lines_of(GOOD).replace(b'"label"', b'"kind"'), {}, "has no column 'label'"),
+    "empty texts only": (lines_of([(" ", "a"), ("", "b")]), {}, "no text to train on"),
+    "one class": (lines_of(GOOD[:9]), {}, "all 9 texts to train on have the label 'answer'"),
+    "a label that training lacks": (lines_of(GOOD), {"test": lines_of([*OTHER, ("new", "unheard")])}, "'unheard'"),
+    "the same in a validation file": (lines_of(GOOD), {"validation": lines_of([("new", "x")])}, "'x'"),
+    "a class of one text": (lines_of([*GOOD, ("alone", "lonely")]), {}, "of 'lonely' there is only 1 of the 3 texts"),
+    "a line that is no JSON": (lines_of(GOOD) + b'{"text": \n', {}, "line 25 cannot be parsed"),
+    "not UTF-8": (lines_of(GOOD) + '{"text": "más señor", "label": "head"}\n'.encode("cp1252"), {}, "is not UTF-8"),
+    "an empty file": (b"", {}, "has no rows"),
+    "an empty test file": (lines_of(GOOD), {"test": b""}, "test.jsonl has no rows"),
+    "measurements for labels": (
+        lines_of([(text, n / 7) for n, (text, _) in enumerate(GOOD, 1)]),
+        {},
+        "has no label (0.1",
+    ),
+    "numbers of the rows for labels": (
+        lines_of([(text, n) for n, (text, _) in enumerate(GOOD)]),
+        {},
+        "another label column",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_texts_are_one_line_and_leave_nothing(
+    name: str, finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content, others, said = BAD[name]
+    table = tmp_path / "table.jsonl"
+    table.write_bytes(content)
+    options = []
+    for split, rows in others.items():
+        (tmp_path / f"{split}.jsonl").write_bytes(rows)
+        options.append(f"--labelled.{split}-file={tmp_path / split}.jsonl")
+    command = ["finetune", "classify", str(finished_run), str(table), "--out", str(tmp_path / "out"), *options]
+    code = 1 if "line 25" in said or "UTF-8" in said or "no label" in said else 2
+    assert said in fail(command, capsys, code)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_left_out_is_counted(
+    finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], own_cache: None
+) -> None:
+    """Texts that are in training and in the test, white space in labels, texts longer than the base reads."""
+    table, test = tmp_path / "table.jsonl", tmp_path / "test.jsonl"
+    long = [("def " + "x y z " * 40, " head\t"), ("return " + "x y z " * 40, "answer\u00a0")]
+    table.write_bytes(lines_of([*GOOD, *long, OTHER[0], ("Return  SOMETHING else", "answer"), (" ", "head")]))
+    test.write_bytes(lines_of(OTHER))
+    out = tmp_path / "out"
+    command = ["finetune", "classify", str(finished_run), str(table), "--out", str(out), f"--labelled.test-file={test}"]
+    assert run([*command, "--training.steps=2", "--training.evaluate-every=1", *OPTIONS[1:]]) == 0
+    told = capsys.readouterr().err
+    assert "left out: 1 empty, 2 told twice" in told
+    assert "of 2 texts only the first 32 tokens are read" in told
+    manifest = json.loads((out / "labelled" / "manifest.json").read_text("utf-8"))
+    assert manifest["labels"] == ["answer", "head"] and manifest["left_out"]["duplicates"] == 2
+    assert manifest["splits"]["test"]["texts"] == 2
+    kept = result_of(out)["kept"]
+    assert kept["why"] == "best" and kept["step"] in (1, 2)
+    assert f"weights of step {kept['step']} of 2 were kept" in (out / "report.html").read_text("utf-8")
+
+
+def test_the_weights_of_the_best_evaluation_are_kept_and_the_test_is_not_asked(
+    finished: Path, finished_run: Path, table: Path, tmp_path: Path
+) -> None:
+    """With another test the same weights; and they are those that a run to that step has."""
+    rows = [json.loads(line) for line in (finished / "metrics.jsonl").read_text("utf-8").splitlines()]
+    told = {row["step"]: row["loss"] for row in rows if row["kind"] == "validation"}
+    best = min(told, key=lambda step: (told[step], step))
+    kept = result_of(finished)["kept"]
+    assert (kept["why"], kept["step"], kept["loss"]) == ("best", best, told[best]) and max(told) == 60
+    assert result_of(finished)["validation_loss"] == told[best]
+    assert json.loads(((finished / WEIGHTS).parent / "state.json").read_text("utf-8"))["best_at"] == best
+    copy = unfinished_copy(finished, tmp_path)
+    test = copy / "labelled" / "test.parquet"
+    manifest = json.loads((copy / "labelled" / "manifest.json").read_text("utf-8"))
+    shutil.copyfile(copy / "labelled" / "validation.parquet", test)
+    manifest["splits"]["test"]["shards"][0]["sha256"] = sha256_of_file(test)
+    (copy / "labelled" / "manifest.json").write_text(json.dumps(manifest))
+    shutil.rmtree(copy / "checkpoints")
+    assert run(["train", "--resume", str(copy)]) == 0
+    assert sha256_of_file(copy / WEIGHTS) == sha256_of_file(finished / WEIGHTS)
+
+
 def test_no_table_and_no_base_are_one_line(
     finished_run: Path, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

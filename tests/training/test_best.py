@@ -56,7 +56,9 @@ def test_the_weights_of_that_step_are_kept(
     state = read_json(tmp_path / "best" / "step-00000014" / "state.json")
     assert (state["best_at"], state["best_loss"], state["step"]) == (best, losses[best], 14)
     assert process.diary.validated_at == [2, 4, 6, 8, 10, 12, 14, 14]  # the last of them of what is kept
-    assert not any(name.startswith("best/") for name in load_file(tmp_path / "best/step-00000014/optimizer.safetensors"))
+    assert not any(
+        name.startswith("best/") for name in load_file(tmp_path / "best/step-00000014/optimizer.safetensors")
+    )
 
 
 def test_to_keep_the_best_changes_no_step(tmp_path: Path, tokenizer_file: Path) -> None:
@@ -122,5 +124,5 @@ def test_after_a_rollback_what_was_lost_is_not_the_best(tmp_path: Path, tokenize
 def test_best_and_average_exclude_each_other() -> None:
     with pytest.raises(UsageError, match="either of them, not both"):
         replace(TRAINING, keep="best", average_decay=0.9)
-    with pytest.raises(UsageError, match="training.patience is -1"):
+    with pytest.raises(UsageError, match=r"training\.patience is -1"):
         replace(TRAINING, patience=-1)

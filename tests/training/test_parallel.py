@@ -330,6 +330,32 @@ def test_killed_and_started_again_two_processes_have_the_same_bytes(
     assert moved(killed) == moved(straight)
 
 
+@pytest.mark.parametrize("way", ["replicated", "sharded", "tensor"])
+def test_all_keep_the_same_best_weights(way: str, pair: Processes, fresh: Callable[[str], Path]) -> None:
+    """Those of a run that ended there; also after a stop, though nothing better follows it."""
+    changes = WAYS[way] | {"training.steps": 12, "training.schedule": "noam"}
+    until, best = fresh("until"), changes | {"training.keep": "best", "training.evaluate_every": 4}
+    assert pair.call(kept_at, until, best | {"training.patience": 2}, 12, 4) == [(4, 12)] * 2
+    stopped = fresh("stopped")
+    assert pair.call(kept_at, stopped, best, 7, 4) == [(4, 7)] * 2
+    assert pair.call(kept_at, stopped, best, 12, 4) == [(4, 12)] * 2
+    straight = fresh("straight")
+    assert pair.call(train_until, straight, changes, 4) == [4, 4]
+    for path in (until, stopped):
+        for name, tensor in weights(straight).items():
+            assert torch.equal(weights(path)[name], tensor), name
+
+
+def kept_at(world: World, path: Path, changes: dict[str, Any], stop: int, best: int) -> tuple[int, int]:
+    """The best step, if validation is best at ``best`` and the processes measure a little differently; and the last."""
+    with ExitStack() as stack:
+        run = parts_of(world, path, changes, stack)
+        run.stop_requested = lambda: run.state.step >= stop
+        run.validate = lambda _: ExactLoss(abs(run.state.step - best) + world.rank * 1e-9, None, 1)
+        train(run)
+        return run.state.best_at, run.state.step
+
+
 def test_all_go_on_from_the_checkpoint_that_the_first_one_finds(
     pair: Processes, fresh: Callable[[str], Path], alone: Callable[[str], Path]
 ) -> None:

@@ -59,6 +59,11 @@ class ModelConfig(ABC):
         """Positions of one row of a batch: what memory is taken for."""
 
     @property
+    def row_lengths(self) -> int:
+        """How many lengths the rows of its batches can have, where that is limited; 1: all are alike."""
+        return 1
+
+    @property
     @abstractmethod
     def targets_in_row(self) -> int:
         """Targets of one row of a batch: what losses are means over, and speeds and operations are counted for."""

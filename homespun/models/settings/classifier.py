@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
+from homespun.batches.lengths import usual_length
 from homespun.common.errors import UsageError
 from homespun.models.settings.base import TextModelConfig
 from homespun.models.settings.finetuned import PartlyTrainedConfig
@@ -40,6 +41,10 @@ class ClassifierConfig(PartlyTrainedConfig):
     @property
     def targets_in_row(self) -> int:
         return 1
+
+    @property
+    def row_lengths(self) -> int:
+        return len({usual_length(length) for length in range(1, self.positions_in_row + 1)})
 
     @property
     def outputs(self) -> int:
