@@ -1,9 +1,9 @@
 """The weights of the evaluation with the lowest validation loss, which may serve better than the last ones.
 
 Small data is soon learned by heart: the training loss falls on while that of the validation rises (Prechelt 1998,
-"Early Stopping - But When?"). In: a model, and the exact validation loss at each evaluation of the loop. Out: which step
-was the best, whether to give up, and at the end the weights of that step. The record stands in ``TrainingState``, the
-copy in the checkpoint, so that a run that is killed goes on to the same choice.
+"Early Stopping - But When?"). In: a model, and the exact validation loss at each evaluation of the loop. Out: which
+step was the best, whether to give up, and at the end the weights of that step. The record stands in ``TrainingState``,
+the copy in the checkpoint, so that a run that is killed goes on to the same choice.
 """
 
 import torch

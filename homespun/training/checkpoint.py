@@ -3,8 +3,10 @@
 ``checkpoints/step-00000400/`` holds ``model.safetensors``, ``optimizer.safetensors`` (all else that moves:
 moments, the guard's and the average's state, the best weights so far), ``config.json`` (the model's),
 ``tokenizer.json`` if it reads text, ``made_with.json`` (the configuration and the data of the run), ``state.json``
-(where it stands, and which step was the best) and ``manifest.json`` (a checksum for each). A folder is filled under a temporary name, synced and renamed, so a kill at any moment leaves
-the previous one; the newest whole one is found again.
+(where it stands, and which step was the best) and ``manifest.json`` (a checksum for each).
+
+A folder is filled under a temporary name, synced and renamed, so a kill at any moment leaves the previous one; the
+newest whole one is found again.
 
 Tensors are whole, whatever number of processes they were spread over, so any number can go on with them.
 Random numbers need no place here: every step draws from a seed of its own (``homespun.training.loop``).
