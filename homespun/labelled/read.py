@@ -120,12 +120,14 @@ def as_label(value: Any) -> str:
     return " ".join(str(value).split()) if isinstance(value, int | str) else ""
 
 
-def texts_of(path: Path, compression: str, faults: Faults) -> Iterator[str]:
-    """The decoded text of a file, block by block. What only looks like another encoding is an error, unless faults are
-    skipped: a wrong guess would teach wrong letters."""
+def texts_of(path: Path, compression: str, guess: bool = True) -> Iterator[str]:
+    """The decoded text of a file, block by block.
+
+    ``guess`` False: what only looks like another encoding is refused, since a wrong guess would teach wrong letters.
+    """
     with open_bytes(path, compression) as stream:
         for decoded in decode_blocks(read_blocks(stream)):
-            if decoded.encoding not in SURE_ENCODINGS and not faults.skip:
+            if decoded.encoding not in SURE_ENCODINGS and not guess:
                 found = "some bytes are damaged" if decoded.encoding == DAMAGED_UTF8 else f"perhaps {decoded.encoding}"
                 raise DamagedFileError(
                     f"{path} is not UTF-8 ({found}); convert it, or read it like that: --labelled.malformed skip"
@@ -135,12 +137,12 @@ def texts_of(path: Path, compression: str, faults: Faults) -> Iterator[str]:
 
 def read_json_lines(path: Path, ending: str, compression: str, columns: Sequence[str], faults: Faults) -> Values:
     """One JSON object per line."""
-    yield from objects(parse_lines(lines_of(texts_of(path, compression, faults)), faults), faults)
+    yield from objects(parse_lines(lines_of(texts_of(path, compression, faults.skip)), faults), faults)
 
 
 def read_json(path: Path, ending: str, compression: str, columns: Sequence[str], faults: Faults) -> Values:
     """A JSON list of objects."""
-    yield from objects(parse_values(texts_of(path, compression, faults), faults), faults)
+    yield from objects(parse_values(texts_of(path, compression, faults.skip), faults), faults)
 
 
 def objects(values: Iterable[tuple[int, Any]], faults: Faults) -> Values:
@@ -174,7 +176,7 @@ def read_parquet(path: Path, ending: str, compression: str, columns: Sequence[st
 
 def read_table(path: Path, ending: str, compression: str, columns: Sequence[str], faults: Faults) -> Values:
     """CSV (RFC 4180) or TSV; every row has as many fields as the first line."""
-    lines = lines_of(texts_of(path, compression, faults))
+    lines = lines_of(texts_of(path, compression, faults.skip))
     head = next(lines, "").lstrip("\ufeff")
     if not head:
         return
