@@ -83,7 +83,6 @@ LABELLED_REASONS = {
     "training.warmup_steps": "a tenth of the steps",
     "training.evaluate_every": "after each reading of the texts",
     "training.sample_every": "only at the end",
-    "training.keep": "few texts are soon learned by heart: the validation says when",
     "training.optimizer": "a finetuning's moves are small",
     "training.learning_rate": "by what of the base is trained, and its width",
     "training.batch_size": "a few texts: many small steps",

@@ -254,7 +254,6 @@ def followed(choices: Choices, values: dict[str, Any], rows: int, batch_size: in
         "training.evaluate_every": -(-epoch // 2),
         "training.sample_every": -(-epoch // 2),
         "training.optimizer": "adamw",
-        "training.keep": "last" if config.training.average_decay else "best",
         "training.learning_rate": RATES[shape.reads][shape.trained] * max(1.0, USUAL_WIDTH / shape.width) ** 0.5,
     }
     return choices.with_values({key: value for key, value in values.items() if choices.is_open(key)}, "plan")

@@ -107,7 +107,6 @@ def follow_texts(choices: Choices, run: RunFolder, manifest: dict[str, Any]) -> 
         "training.evaluate_every": epoch,
         "training.sample_every": 0,
         "training.optimizer": "adamw",
-        "training.keep": "last" if config.training.average_decay else "best",
         "training.learning_rate": RATES[shape.trained] * WIDTH / max(WIDTH // 2, shape.width),
     }
     if config.labelled.balance == "weights":

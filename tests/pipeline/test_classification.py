@@ -25,6 +25,7 @@ OPTIONS = [
     "--training.compile=off",
     "--training.threads=1",
     "--training.checkpoint-seconds=0",
+    "--training.keep=best",
 ]
 WEIGHTS = "checkpoints/step-00000060/model.safetensors"
 BASES = {
