@@ -102,6 +102,7 @@ CONTINUED_REASONS = LABELLED_REASONS | {
     "training.sample_every": "in the middle and at the end",
 }
 PROCESS_OF_RUN = PROCESS + 90_000_000  # with the tokenizer's machine code, texts and mapped tokens
+EXAMINATION = 75_000_000  # scikit-learn's code and intervals, at the end of a run that sorts texts
 SHARE_OF_FREE_MEMORY = 0.85  # estimates of memory are right to 15 % (benchmarks/memory.py)
 
 
@@ -260,7 +261,13 @@ def make_labelled_plan(choices: Choices, facts: LabelledFacts, device: torch.dev
     """The same for a finetuning on labelled texts: its steps follow from the number of texts, nothing from a dial."""
     values, fixed = chosen_before(choices), fixed_keys(choices)
     plan = configured_plan(choices, fixed, facts, device)
-    plan = replace(plan, unit="texts", reasons=plan.reasons | LABELLED_REASONS)
+    memory = plan.expected["memory_bytes"] + EXAMINATION
+    plan = replace(
+        plan,
+        unit="texts",
+        reasons=plan.reasons | LABELLED_REASONS,
+        expected=plan.expected | {"memory_bytes": memory},
+    )
     return whole_plan(plan, choices, fixed, values)
 
 
