@@ -35,8 +35,8 @@ class Memory:
     ``kernels``: prepared for batches of each length. ``holes``: freed, but not to be used again. ``update``,
     ``validation``: what Muon's step and the exact loss of a split need beyond the room that forward and backward pass
     have left by then. ``snapshot``: the copy of everything that a checkpoint is written from while training goes on.
-    ``reading``: what a base needs in full, before it is packed, beyond the room that training takes; with a GPU it is in
-    the processor's memory.
+    ``reading``: what a base needs in full, before it is packed, beyond the room that training takes; with a GPU it is
+    in the processor's memory.
     """
 
     weights: float
