@@ -20,6 +20,7 @@ from homespun.batches.labelled import FRAMES, Frame
 from homespun.cli.chat import Continuation, Dialogue
 from homespun.common.progress import Silent
 from homespun.dialogues.forms import as_conversation, as_preference
+from homespun.evaluation import asking
 from homespun.evaluation.kind import Material, Subject
 from homespun.evaluation.likelihood import Request, Scorer
 from homespun.evaluation.run_task import run_task
@@ -175,12 +176,12 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
         found.extend([*one.context, *one.continuation] for one in requests)
         raise Heard
 
-    def tokens(self: Engine, prompt: list[int], config: SamplingConfig) -> Any:
-        found.append(prompt)
+    def written(engine: Engine, tokenizer: Tokenizer, prompts: list[list[int]], *more: Any) -> Any:
+        found.extend(prompts)
         raise Heard
 
     monkeypatch.setattr(Scorer, "of_requests", of_requests)
-    monkeypatch.setattr(Engine, "tokens", tokens)
+    monkeypatch.setattr(asking, "write_several", written)
     return found
 
 
