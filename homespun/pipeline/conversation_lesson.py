@@ -53,9 +53,7 @@ def conversation_lesson(run: RunFolder, config: Configuration, world: World) -> 
         split: conversation_rows(AnswerRows(run.rows, split), shape.positions_in_row, shape.packed) for split in SPLITS
     }
     at_once = max(world.size, validation_rows(shape, training))
-    tokenizer = Tokenizer.load(run.tokenizer)
-    say = sayer(tokenizer)
-    shown = questions(one.messages[:-1] for one in read_split(run.conversations, "validation"))
+    say = sayer(Tokenizer.load(run.tokenizer))
 
     def examine(model: nn.Module) -> dict[str, Any]:
         surest = SamplingConfig(temperature=0, maximum_tokens=LONGEST_ANSWER)
@@ -67,8 +65,20 @@ def conversation_lesson(run: RunFolder, config: Configuration, world: World) -> 
         before = exact_loss(base, every_row(rows["validation"], at_once), None, device, "fp32")
         return {"before": {"loss": before.loss, "tokens": before.tokens}} | ({"answers": found} if found else {})
 
+    shown = questions(one.messages[:-1] for one in read_split(run.conversations, "validation"))
+    return dialogue_lesson(run, config, world, Finetuned(shape, body), rows, shown, examine)
+
+
+def dialogue_lesson(
+    run: RunFolder, config: Configuration, world: World, model: Finetuned, rows: dict[str, Any],
+    shown: dict[str, Messages], examine: Callable[[nn.Module], dict[str, Any]],
+) -> Lesson:  # fmt: skip
+    """Of all who learn to answer: ``rows`` of each split, and the questions that are ``shown`` with their answers."""
+    training, shape = config.training, config.model
+    at_once = max(world.size, validation_rows(shape, training))
+    say = sayer(Tokenizer.load(run.tokenizer))
     return Lesson(
-        model=Finetuned(shape, body),
+        model=model,
         task=TASKS[shape.task],
         batches=LikeLengthBatches(rows["train"], training.batch_size, training.seed, world.rank, world.size),
         validation=lambda: every_row(rows["validation"], at_once),

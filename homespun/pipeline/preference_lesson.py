@@ -13,9 +13,8 @@ import torch
 from torch import nn
 
 from homespun.batches.answer_rows import AnswerRows
-from homespun.batches.like_length import LikeLengthBatches, every_row
+from homespun.batches.like_length import every_row
 from homespun.batches.preferences import PreferenceRows
-from homespun.common.configuration import flatten
 from homespun.common.errors import DamagedFileError
 from homespun.common.files import atomic_folder, read_json, sha256_of_file, write_json
 from homespun.dialogues.storage import SPLITS, read_split
@@ -24,14 +23,11 @@ from homespun.models.finetuned import Finetuned
 from homespun.models.settings import PreferredConfig
 from homespun.pipeline.assemble import Lesson
 from homespun.pipeline.configuration import Configuration
-from homespun.pipeline.conversation_lesson import checked_base, questions, sayer
-from homespun.pipeline.made_with import made_with_dialogues
+from homespun.pipeline.conversation_lesson import checked_base, dialogue_lesson, questions
 from homespun.pipeline.run_folder import RunFolder
-from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.device import choose_device
 from homespun.training.memory import validation_rows
 from homespun.training.preferences import answer_log_probabilities
-from homespun.training.tasks import TASKS
 from homespun.training.world import World
 
 SEED = 0
@@ -49,8 +45,6 @@ def preference_lesson(run: RunFolder, config: Configuration, world: World) -> Le
     world.wait()
     reference = read_reference(run.path / "reference")
     rows = {split: PreferenceRows(AnswerRows(run.rows, split), reference[split]) for split in SPLITS}
-    say = sayer(Tokenizer.load(run.tokenizer))
-    shown = questions(one.prompt for one in read_split(run.preferences, "validation"))
 
     def examine(model: nn.Module) -> dict[str, Any]:
         now = log_probabilities(model.body, rows["validation"], at_once)
@@ -65,18 +59,8 @@ def preference_lesson(run: RunFolder, config: Configuration, world: World) -> Le
         )
         return {"preferences": {one.name: asdict(figure_of(one, SEED)) for one in measures}}
 
-    return Lesson(
-        model=model,
-        task=TASKS[shape.task],
-        batches=LikeLengthBatches(rows["train"], training.batch_size, training.seed, world.rank, world.size),
-        validation=lambda: every_row(rows["validation"], at_once),
-        validation_bytes=None,
-        tokenizer_file=run.tokenizer,
-        documents={"config.json": flatten(shape), "made_with.json": made_with_dialogues(run, config)},
-        write=lambda model, prompt: "\n" + say(model, shown[prompt], config.sampling),
-        prompts=list(shown),
-        examine=examine,
-    )
+    shown = questions(one.prompt for one in read_split(run.preferences, "validation"))
+    return dialogue_lesson(run, config, world, model, rows, shown, examine)
 
 
 def reference_stage(run: RunFolder, base: nn.Module, at_once: int) -> None:

@@ -3,10 +3,11 @@
 from typing import Any
 
 from homespun.report.facts import Facts
-from homespun.report.lookup import as_number, find, mapping, number, numbers, sequence, text
+from homespun.report.figure_words import figure_in_words
+from homespun.report.lookup import as_number, find, mapping, number, numbers, sequence
 from homespun.report.markup import bars, chapter, element, escape, fold, not_yet, paragraph, table
 from homespun.report.read_run import RunData
-from homespun.report.wording import EN_DASH, UNKNOWN, count, decimal, percent, whole
+from homespun.report.wording import EN_DASH, count, percent, whole
 
 MODEL = "model"  # its name among the ways
 NAMES = {MODEL: "this model"}
@@ -60,7 +61,7 @@ def examination_chapter(run: RunData, facts: Facts) -> str:
     ]
     inside = f'<figure class="comparison">{bars(rows, "accuracy, longer is better")}</figure>'
     heads = ("", *(NAMES.get(name, name) for name in ways))
-    listed = [(name, *(in_words(find(way, "figures", name)) for way in ways.values())) for name in FIGURES]
+    listed = [(name, *(figure_in_words(find(way, "figures", name)) for way in ways.values())) for name in FIGURES]
     inside += table(heads, listed, caption="figures on the test", numeric=tuple(range(1, len(heads))))
     texts = count(number(run.result, "test", "texts"))
     inside += paragraph(
@@ -76,15 +77,6 @@ def examination_chapter(run: RunData, facts: Facts) -> str:
             inside += f"<h3>{escape(title)}</h3>{matrix}" if name == MODEL else fold(title, matrix)
     inside += fold("How sure it is, and how right", calibration(sequence(ways, MODEL, "calibration")))
     return chapter("test", "The test", lead, inside)
-
-
-def in_words(figure: Any) -> str:
-    """``97.3 % (96.1–98.2 %)``."""
-    value, low, high = (number(figure, key) for key in ("value", "low", "high"))
-    write = percent if text(figure, "unit") == "share" else decimal
-    if value is None:
-        return UNKNOWN
-    return write(value) if low is None or high is None else f"{write(value)} ({write(low)}{EN_DASH}{write(high)})"
 
 
 def compared(name: str, way: Any) -> str:

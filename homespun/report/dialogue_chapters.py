@@ -1,12 +1,11 @@
 """The chapters of a run that learns to answer, or which answers are preferred: what it learned from, and how it did."""
 
-from typing import Any
-
 from homespun.report.facts import Facts
+from homespun.report.figure_words import figure_in_words
 from homespun.report.lookup import mapping, number, numbers, sequence, text
 from homespun.report.markup import chapter, element, escape, not_yet, paragraph, table
 from homespun.report.read_run import RunData
-from homespun.report.wording import EN_DASH, UNKNOWN, count, decimal, percent, whole
+from homespun.report.wording import UNKNOWN, count, whole
 
 SPLITS = {"train": "to train on", "validation": "for validation"}
 LEFT_OUT = {
@@ -63,7 +62,7 @@ def answers_chapter(run: RunData, facts: Facts) -> str:
         waiting = "They come when training has ended" if not run.finished else "No question has a short answer"
         return chapter("answers", "Its answers", lead, not_yet(f"{waiting}."))
     inside = paragraph(
-        f"To the letter, but for capitals, white space and the full stop: {in_words(figure)} of "
+        f"To the letter, but for capitals, white space and the full stop: {figure_in_words(figure)} of "
         f"{count(number(figure, 'examples'))}. Other words may be as right."
     )
     rows = [
@@ -78,7 +77,7 @@ def preferences_chapter(run: RunData) -> str:
     """The figures of the validation's pairs."""
     lead = "For pairs of answers that it has never seen: how much more than its base it now leans to the preferred one."
     figures = mapping(run.result, "preferences")
-    rows = [(name, in_words(figure)) for name, figure in figures.items()]
+    rows = [(name, figure_in_words(figure)) for name, figure in figures.items()]
     inside = table(("", "value"), rows, caption="figures on the validation", numeric=(1,))
     inside += paragraph(
         "In brackets the 95 % interval. At the beginning the loss is 0.693 and the margin 0: model and base are the "
@@ -86,15 +85,6 @@ def preferences_chapter(run: RunData) -> str:
         "remark",
     )
     return chapter("answers", "What it prefers", lead, inside)
-
-
-def in_words(figure: Any) -> str:
-    """``97.3 % (96.1–98.2 %)``."""
-    value, low, high = (number(figure, key) for key in ("value", "low", "high"))
-    write = percent if text(figure, "unit") == "share" else decimal
-    if value is None:
-        return UNKNOWN
-    return write(value) if low is None or high is None else f"{write(value)} ({write(low)}{EN_DASH}{write(high)})"
 
 
 def shown(words: str | None) -> str:
