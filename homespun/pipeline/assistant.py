@@ -35,8 +35,6 @@ HANDED_ON = {
     )
 }  # fmt: skip
 SECTIONS_HANDED_ON = ("sampling.", "conversations.")
-# At a width of 768; a base that was itself trained for minutes has further to go than one that was trained for weeks.
-RATE, USUAL_WIDTH = 4e-4, 768
 TEMPERATURE = 0.3  # of the answers that are shown, unless the user has one: they are to be sure, not varied
 
 
@@ -126,7 +124,6 @@ def values_of(run: RunFolder) -> dict[str, Any]:
     more = {
         "model.architecture": "assistant",
         "conversations.validation_file": str(run.questions / VALIDATION),
-        "training.learning_rate": RATE * max(1.0, USUAL_WIDTH / base.model.width) ** 0.5,
         "sampling.temperature": asked.get("sampling.temperature", TEMPERATURE),
     }
     return kept | shape | more
