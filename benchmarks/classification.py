@@ -54,7 +54,7 @@ SMS = {"text_column": "2", "label_column": "1", "malformed": "skip"}
 SETS = {
     "sms": LabelledSet("sms-spam/SMSSpamCollection", {**SMS, "balance": "undersample"}),
     "sms-all": LabelledSet("sms-spam/SMSSpamCollection", SMS),
-    "imdb": LabelledSet("imdb-sample/imdb_sample.csv", {}),
+    "imdb": LabelledSet("imdb-sample/imdb_sample.csv", {"text_column": "review", "label_column": "sentiment"}),
     "sst2": LabelledSet(
         "sst2/train.tsv",
         {"text_column": "1", "label_column": "2", "validation_file": "{data}/sst2/dev.tsv",
