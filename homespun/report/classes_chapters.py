@@ -88,7 +88,7 @@ def compared(name: str, way: Any) -> str:
         return f"Against {name} it is level."
     sure = "which could well be chance" if p > 0.05 else "which is hardly chance"
     word = "better" if difference > 0 else "worse"
-    return f"Against {name} its accuracy is {percent(abs(difference))} {word}, {sure} (p = {p:.2g})."
+    return f"Against {name} its accuracy is {100 * abs(difference):.1f} points {word}, {sure} (p = {p:.2g})."
 
 
 def confusion(labels: list[str], matrix: Any) -> str:

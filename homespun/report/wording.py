@@ -88,6 +88,11 @@ def percent(share: float | None) -> str:
     return f"{hundredths:.{1 if abs(hundredths) < 10 else 0}f}{THIN}%".replace("-", MINUS)
 
 
+def tenths(share: float | None) -> str:
+    """A share (0 to 1) in percent, with one decimal: figures that are compared."""
+    return UNKNOWN if share is None else f"{100 * share:.1f}{THIN}%".replace("-", MINUS)
+
+
 def plural(number: float, one: str, many: str = "") -> str:
     """``1 document``, ``3 documents``."""
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
