@@ -7,7 +7,7 @@ from homespun.report.figure_words import figure_in_words
 from homespun.report.lookup import as_number, find, mapping, number, numbers, sequence
 from homespun.report.markup import bars, chapter, element, escape, fold, not_yet, paragraph, table
 from homespun.report.read_run import RunData
-from homespun.report.wording import EN_DASH, count, percent, whole
+from homespun.report.wording import EN_DASH, count, percent, tenths, whole
 
 MODEL = "model"  # its name among the ways
 NAMES = {MODEL: "this model"}
@@ -55,7 +55,7 @@ def examination_chapter(run: RunData, facts: Facts) -> str:
     if not ways:
         return chapter("test", "The test", lead, not_yet("The test comes when training has ended."))
     rows = [
-        (NAMES.get(name, name), accuracy, percent(accuracy), "model" if name == MODEL else "plain")
+        (NAMES.get(name, name), accuracy, tenths(accuracy), "model" if name == MODEL else "plain")
         for name in ways
         if (accuracy := number(ways, name, "figures", "accuracy", "value")) is not None
     ]
