@@ -1,8 +1,8 @@
 """From minutes to a plan: the choices that a run needs, the reason for each, and what to expect.
 
-The corpus is capped and split first, the vocabulary chosen by the amount of text, and when the real
-tokenizer is there the machine is measured and model, batch and steps are chosen (training.budget). Only
-keys that nobody has set are chosen.
+In: what nobody has set (``Choices``), and the facts of the data (``homespun.pipeline.facts_of_data``). The machine is
+measured, and model, batch and steps are chosen (``homespun.training.budget``). How much text is read, and the
+vocabulary, were chosen before (``homespun.pipeline.choose_text``).
 """
 
 import math
@@ -10,19 +10,27 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
 
 from homespun.common.configuration import flatten
 from homespun.common.errors import HomespunError, UsageError
 from homespun.corpus.prepare import CorpusManifest
-from homespun.corpus.sources import SourceSize
 from homespun.models.arithmetic import parameter_count
-from homespun.models.settings import ClassifierConfig, GPTConfig, ModelConfig, TextModelConfig
+from homespun.models.settings import GPTConfig, ModelConfig
+from homespun.pipeline.choose_text import VALIDATION_BYTES
 from homespun.pipeline.configuration import Choices
 from homespun.pipeline.environment import free_memory_bytes, peak_memory_bytes
+from homespun.pipeline.facts_of_data import (
+    DialogueFacts,
+    Facts,
+    ImageFacts,
+    LabelledFacts,
+    of_usual_length,
+    text_facts,
+    with_sides,
+)
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.budget import (
     LAW,
@@ -48,10 +56,6 @@ from homespun.training.schedule import WITHOUT_TOTAL
 from homespun.training.settings import TrainingConfig
 from homespun.training.world import world_size_asked
 
-# Reading and encoding take a second for about 4 MB: a tenth of the time goes there at most.
-CORPUS_BYTES_PER_SECOND_ASKED = 300_000
-VALIDATION_BYTES = 256_000  # some 80,000 tokens: enough for a loss to one percent, by estimate
-SAMPLED_CHARACTERS = 1_000_000
 VALIDATIONS_IN_A_RUN = 12
 SHARE_FOR_VALIDATION = 0.06
 SAMPLES_IN_A_RUN = 4
@@ -106,38 +110,6 @@ EXAMINATION = 75_000_000  # scikit-learn's code and intervals, at the end of a r
 SHARE_OF_FREE_MEMORY = 0.85  # estimates of memory are right to 15 % (benchmarks/memory.py)
 
 
-class Facts(Protocol):
-    """What a plan asks of text and of images alike."""
-
-    @property
-    def validation_targets(self) -> float:
-        """Of the whole validation split."""
-        ...
-
-
-@dataclass(frozen=True)
-class ImageFacts:
-    """How many images are held back."""
-
-    validation_targets: float
-
-
-@dataclass(frozen=True)
-class LabelledFacts:
-    """How many texts are held back, and how many tokens a text has in the mean."""
-
-    validation_targets: float
-    mean_length: int
-
-
-@dataclass(frozen=True)
-class DialogueFacts:
-    """How many tokens, or pairs of answers, are held back, and how long it takes to write out answers in the end."""
-
-    validation_targets: float
-    seconds_of_answers: float = 0.0
-
-
 @dataclass(frozen=True)
 class Plan:
     """What was decided (``values``), why, what is expected, and what was measured to decide it."""
@@ -171,42 +143,6 @@ class Plan:
         """What ``record`` wrote."""
         values = {key: tuple(value) if isinstance(value, list) else value for key, value in record["values"].items()}
         return Plan(**{key: value for key, value in record.items() if key != "choices"} | {"values": values})
-
-
-def choose_corpus(choices: Choices, minutes: float, size: SourceSize) -> Choices:
-    """How much text is read, and how much of it is held back."""
-    values: dict[str, Any] = {}
-    cap = int(minutes * 60 * CORPUS_BYTES_PER_SECOND_ASKED)
-    if choices.is_open("corpus.maximum_bytes") and size.bytes > cap:
-        values["corpus.maximum_bytes"] = cap
-    if choices.is_open("corpus.validation_fraction"):
-        read = min(size.bytes, values.get("corpus.maximum_bytes", size.bytes))
-        values["corpus.validation_fraction"] = round(min(0.1, max(0.002, VALIDATION_BYTES / max(1, read))), 4)
-    return choices.with_values(values, "plan")
-
-
-def follow_corpus(choices: Choices, corpus: CorpusManifest) -> Choices:
-    """The choices under which the corpus was made."""
-    made_with = {f"corpus.{key}": value for key, value in asdict(corpus.config).items()}
-    now = flatten(choices.config)
-    return choices.with_values({key: value for key, value in made_with.items() if value != now[key]}, "plan")
-
-
-def choose_vocabulary(choices: Choices, minutes: float, corpus: CorpusManifest) -> Choices:
-    """More text and more time carry more tokens (a rule of thumb: docs/experiments.md has the few sizes tried)."""
-    if not choices.is_open("tokenizer.vocabulary_size"):
-        return choices
-    size = vocabulary_for(corpus.splits["train"].bytes, minutes)
-    return choices.with_values({"tokenizer.vocabulary_size": size}, "plan")
-
-
-def vocabulary_for(train_bytes: int, minutes: float) -> int:
-    """A power of two between 512 and 32,768, at most one token for every 500 bytes of text."""
-    wanted = min(train_bytes / 500, 3000 * max(minutes, 0.1) ** 0.5)
-    size = 512
-    while size < 32_768 and size * 1.5 < wanted:
-        size *= 2
-    return size
 
 
 def make_plan(
@@ -554,58 +490,6 @@ def refuse_too_little_time(minutes: float, other_seconds: float) -> None:
             f"--minutes {minutes:g} leaves no time to train: reading, measuring and the report take "
             f"{other_seconds:.0f} seconds here; ask for --minutes {enough:.1f} or more"
         )
-
-
-def text_facts(corpus: CorpusManifest, tokenizer: Tokenizer, texts: Callable[[str], Iterable[str]]) -> TextFacts:
-    """Sizes from the manifest; bytes per token and the unigram loss from encoding a part of each split."""
-    train, _ = count_tokens(texts("train"), tokenizer)
-    validation, validation_bytes = count_tokens(texts("validation"), tokenizer)
-    return TextFacts(
-        train_bytes=corpus.splits["train"].bytes,
-        validation_bytes=corpus.splits["validation"].bytes,
-        bytes_per_token=validation_bytes / max(1, validation.sum()),
-        unigram_loss=unigram_loss(train, validation),
-        gzip_bits_per_byte=corpus.compression.gzip_bits_per_byte,
-    )
-
-
-def with_sides(facts: TextFacts, pairs: Iterable[tuple[str, str]], tokenizer: Tokenizer) -> TextFacts:
-    """The same with the lengths of the sides of pairs, by the first of them."""
-    lengths, characters = [], 0
-    for pair in pairs:
-        lengths += [len(tokenizer.encode(side)) + 1 for side in pair]
-        characters += sum(map(len, pair))
-        if characters >= SAMPLED_CHARACTERS:
-            break
-    return replace(facts, mean_side=round(sum(lengths) / len(lengths)), longest_side=max(lengths))
-
-
-def of_usual_length(model: ModelConfig, facts: Facts) -> ModelConfig:
-    """For measuring and counting steps: batches of pairs are as long as the pairs, running text fills the context."""
-    if isinstance(model, TextModelConfig) and isinstance(facts, TextFacts) and facts.mean_side:
-        return replace(model, context=facts.mean_side)
-    if isinstance(model, ClassifierConfig) and isinstance(facts, LabelledFacts):
-        return replace(model, length=facts.mean_length)
-    return model
-
-
-def count_tokens(texts: Iterable[str], tokenizer: Tokenizer) -> tuple[np.ndarray, int]:
-    """How often each token occurs in the beginning of some texts, and how many bytes were counted."""
-    counts, characters, size = np.zeros(tokenizer.vocabulary_size, np.int64), 0, 0
-    for text in texts:
-        part = text[: SAMPLED_CHARACTERS - characters]
-        characters += len(part)
-        size += len(part.encode("utf-8"))
-        counts += np.bincount(tokenizer.encode(part), minlength=len(counts))
-        if characters >= SAMPLED_CHARACTERS:
-            break
-    return counts, size
-
-
-def unigram_loss(train: np.ndarray, validation: np.ndarray) -> float:
-    """Nats per token of ``validation`` when only the frequencies of ``train`` are known (half a count added)."""
-    chances = (train + 0.5) / (train + 0.5).sum()
-    return float(-(validation * np.log(chances)).sum() / max(1, validation.sum()))
 
 
 def context_for(facts: TextFacts) -> int:

@@ -19,7 +19,8 @@ from homespun.labelled.storage import read_manifest, read_split, write_labelled
 from homespun.models.settings import ClassifierConfig
 from homespun.pipeline.base import base_stage
 from homespun.pipeline.configuration import Choices, Configuration
-from homespun.pipeline.planning import LabelledFacts, Plan, make_labelled_plan
+from homespun.pipeline.facts_of_data import LabelledFacts
+from homespun.pipeline.planning import Plan, make_labelled_plan
 from homespun.pipeline.run_folder import RunFolder
 from homespun.pipeline.settled import Clock, Preparation, Ready, settle
 from homespun.tokenizer.tokenizer import Tokenizer

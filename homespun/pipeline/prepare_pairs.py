@@ -18,7 +18,8 @@ from homespun.dialogues.dialogue import Conversation
 from homespun.models.settings import PairedConfig
 from homespun.pipeline.base import base_stage
 from homespun.pipeline.configuration import Choices
-from homespun.pipeline.planning import DialogueFacts, Plan, make_dialogue_plan
+from homespun.pipeline.facts_of_data import DialogueFacts
+from homespun.pipeline.planning import Plan, make_dialogue_plan
 from homespun.pipeline.prepare_dialogues import (
     ENCODED_AT_ONCE,
     check,
