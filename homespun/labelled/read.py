@@ -72,7 +72,9 @@ def read_rows(path: Path, config: LabelledConfig, faults: Faults | None = None) 
     faults = Faults(path, config) if faults is None else faults
     for line, values in read_columns(path, config.columns, faults):
         text = values[config.text_column]
-        label, split = as_label(values[config.label_column]), as_label(values.get(config.split_column))
+        label = as_label(values[config.label_column])
+        # A column may have an empty name: it is not the one that nobody has named.
+        split = as_label(values[config.split_column]) if config.split_column else ""
         if not isinstance(text, str) and text is not None:
             faults.add(line + faults.ahead, f"has {text!r:.60} for a text")
         elif not label:

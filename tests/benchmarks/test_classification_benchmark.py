@@ -8,7 +8,10 @@ import classification
 import pytest
 
 from homespun.inference.load import load_for_inference
+from homespun.labelled.read import read_rows
 from homespun.labelled.settings import LabelledConfig
+from homespun.labelled.split import divide
+from homespun.labelled.storage import write_labelled
 from tests.pipeline.conftest import finished_run, text_folder  # noqa: F401  # fixtures
 
 
@@ -16,10 +19,28 @@ from tests.pipeline.conftest import finished_run, text_folder  # noqa: F401  # f
 def test_its_sets_are_there() -> None:
     data = Path(os.environ["HOMESPUN_DATA"])
     for one in classification.SETS.values():
-        assert (data / one.table).exists()
-        assert all(Path(option.format(data=data)).exists() for option in one.options if "{data}" in option)
-        for option in one.options[::2]:
-            assert hasattr(LabelledConfig(), option.removeprefix("--").removeprefix("labelled.").replace("-", "_"))
+        told = {key: value.format(data=data) for key, value in one.labelled.items()}
+        row = next(read_rows(data / one.table, LabelledConfig(**told)))  # the columns that are named are there
+        assert row.text and row.label
+        assert all(Path(value).exists() for key, value in told.items() if key.endswith("_file"))
+        assert one.options(data)[1::2] == list(told.values())
+
+
+def test_texts_are_read_but_not_those_that_are_held_back(
+    tmp_path: Path,
+    finished_run: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [f"{['a', 'b', 'c', 'd', 'e'][number % 5]} {number},{number % 2}" for number in range(40)]
+    (tmp_path / "table.csv").write_text("\n".join(["text,label", *rows]) + "\n", "utf-8")
+    one, asked = classification.LabelledSet("table.csv", {}), []
+    divided = divide([tmp_path / "table.csv"], LabelledConfig())
+    write_labelled(divided, tmp_path / "set-model-1" / "labelled")
+    monkeypatch.setattr(classification, "homespun", lambda command, run: asked.append((command, run)))
+    classification.reader(one, finished_run, tmp_path, tmp_path, "set", 1)
+    read = [json.loads(line)["text"] for line in (tmp_path / "set-texts-1.jsonl").read_text().splitlines()]
+    assert sorted(read) == sorted(row.text for row in divided.splits["train"])
+    assert asked[0][0][:2] == ["finetune", "texts"] and asked[0][1] == tmp_path / "set-read-1"
 
 
 def test_runs_that_are_done_are_only_read(tmp_path: Path) -> None:

@@ -73,6 +73,13 @@ def test_columns_by_number_are_of_a_file_without_names(name: str, tmp_path: Path
     assert [(row.label, row.place.rpartition(" ")[2]) for row in rows] == [("ham", "1"), ("spam", "2")]
 
 
+def test_a_column_without_a_name_is_no_split(tmp_path: Path) -> None:
+    """Tables that other programs wrote begin with the number of the row, under no name."""
+    (tmp_path / "table.csv").write_text(",text,label\n0,see you,ham\n1,win,spam\n", "utf-8")
+    rows = list(read_rows(tmp_path / "table.csv", LabelledConfig()))
+    assert [(row.text, row.label, row.split) for row in rows] == [("see you", "ham", ""), ("win", "spam", "")]
+
+
 def test_numbers_and_truth_values_are_labels(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text("".join(json.dumps({"text": "a", "label": label}) + "\n" for label in (1, 2.0, True, " x ")))
