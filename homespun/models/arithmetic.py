@@ -6,18 +6,8 @@ section 2.1, with attention counted: a multiply and an add are two operations, a
 costs three times a forward pass.
 """
 
-from dataclasses import dataclass
-
+from homespun.models.packed import Packed
 from homespun.models.settings import GPTConfig, ModelConfig
-
-
-@dataclass(frozen=True)
-class Packed:
-    """What of a model is held in few bits: so many ``numbers``, in ``bytes``; ``largest``: numbers of one matrix."""
-
-    numbers: int = 0
-    bytes: int = 0
-    largest: int = 0
 
 
 def matrix_parameters(config: ModelConfig) -> int:

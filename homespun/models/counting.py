@@ -11,7 +11,7 @@ from operator import attrgetter
 import torch
 
 from homespun.layers.quantized import QuantizedMatrix
-from homespun.models.arithmetic import Packed
+from homespun.models.packed import Packed
 from homespun.models.registry import build_model
 from homespun.models.settings import ModelConfig
 
