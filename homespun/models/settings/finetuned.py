@@ -1,5 +1,6 @@
 """What the settings of all finetunings have in common: the base, whole, and how much of it moves."""
 
+from abc import abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
@@ -30,9 +31,9 @@ class PartlyTrainedConfig(ModelConfig):
         default=32, metadata={"help": "bits of each number in the base's matrices, beside the differences of lora"}
     )
 
+    @abstractmethod
     def check_body(self) -> None:
         """``UsageError`` for a base that is not fit for it."""
-        raise NotImplementedError
 
     def __post_init__(self) -> None:
         self.check_body()
