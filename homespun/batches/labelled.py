@@ -6,7 +6,8 @@
 
 A ``Frame`` is what stands around a text, the same in training and afterwards. A model that reads from left to right
 begins as in its pretraining, with the end of the text before, so no row is empty, and is read off at the last token; an
-encoder has its marks around the text and is read off at the first.
+encoder has its marks around the text and is read off at the first. A text longer than a window is cut into several,
+each in a frame of its own, one behind the other in the row.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ import torch
 
 from homespun.batches.batch import Batch
 from homespun.batches.hiding import id_of
-from homespun.batches.lengths import usual_length
+from homespun.batches.lengths import row_length
 from homespun.tokenizer.special import CLASS, SEPARATOR
 from homespun.tokenizer.tokenizer import TokenBatch, Tokenizer
 
@@ -39,30 +40,45 @@ FRAMES: dict[str, Callable[[int, Mapping[str, int]], Framed]] = {"last": of_the_
 
 @dataclass(frozen=True)
 class Frame:
-    """Ids ``before`` and ``behind`` a text, of which so much is read that a row has at most ``length`` tokens."""
+    """Ids ``before`` and ``behind`` a text in each of at most ``windows`` windows, of ``window`` tokens at most."""
 
     before: tuple[int, ...]
     behind: tuple[int, ...]
-    length: int
+    window: int
+    windows: int = 1
 
     @staticmethod
-    def of(summarized_at: str, length: int, tokenizer: Tokenizer) -> "Frame":
+    def of(summarized_at: str, window: int, windows: int, tokenizer: Tokenizer) -> "Frame":
         """For a model that is read off there (``TextModelConfig.summarized_at``)."""
-        return Frame(*FRAMES[summarized_at](tokenizer.end_of_text, tokenizer.special_tokens), length)
+        return Frame(*FRAMES[summarized_at](tokenizer.end_of_text, tokenizer.special_tokens), window, windows)
 
     @property
     def marks(self) -> int:
-        """Places of a row that are not text."""
+        """Places of a window that are not text."""
         return len(self.before) + len(self.behind)
+
+    @property
+    def room_of_window(self) -> int:
+        """Tokens of a text that one window holds."""
+        return max(0, self.window - self.marks)
 
     @property
     def room(self) -> int:
         """Tokens of a text that are read."""
-        return max(0, self.length - self.marks)
+        return self.windows * self.room_of_window
+
+    def length(self, tokens: np.ndarray) -> np.ndarray:
+        """How long the rows of texts with so many ``tokens`` are: all windows but the last are full."""
+        read = np.minimum(tokens, self.room)
+        full = np.maximum(0, read - 1) // max(1, self.room_of_window)
+        return read + (full + 1) * self.marks
 
     def row(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
-        """The beginning of a text in its frame, int64 (T,)."""
-        return np.array([*self.before, *ids[: self.room], *self.behind], np.int64)
+        """The beginning of a text in its frames, int64 (T,)."""
+        read, step = ids[: self.room], max(1, self.room_of_window)
+        starts = range(0, max(1, len(read)), step)
+        parts = [part for start in starts for part in (self.before, read[start : start + step], self.behind)]
+        return np.concatenate([np.asarray(part, np.int64) for part in parts])
 
 
 class LabelledRows:
@@ -76,7 +92,7 @@ class LabelledRows:
         self.frame = frame
         self.classes = classes.astype(np.int64)
         self.whole = np.diff(texts.starts)  # (N,) tokens of each text
-        self.lengths = np.minimum(self.whole, frame.room) + frame.marks
+        self.lengths = frame.length(self.whole)
         self.longest = int(self.lengths.max(initial=0))
 
     def __len__(self) -> int:
@@ -92,7 +108,7 @@ class LabelledRows:
 
     def batch(self, numbers: np.ndarray) -> Batch:
         longest = int(self.lengths[numbers].max())
-        inputs = np.zeros((len(numbers), min(usual_length(longest), self.longest)), np.int64)
+        inputs = np.zeros((len(numbers), row_length(longest, min(self.frame.window, self.longest))), np.int64)
         documents = np.zeros_like(inputs)
         for place, number in enumerate(numbers.tolist()):
             row = self.frame.row(self.texts[number])

@@ -14,3 +14,8 @@ def usual_length(length: int) -> int:
     octave = 1 << max(0, length - 1).bit_length() >> 1  # the power of two below it
     step = max(STEP, octave // STEPS_IN_OCTAVE)
     return -(-length // step) * step
+
+
+def row_length(length: int, window: int) -> int:
+    """A usual length within a window; a whole number of windows beyond it."""
+    return min(usual_length(length), window) if length <= window else -(-length // window) * window

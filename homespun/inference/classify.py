@@ -19,7 +19,7 @@ def chances_of(model: Any, tokenizer: Tokenizer, texts: Sequence[str]) -> np.nda
     """Probabilities (N, V), float64; short texts are read beside short ones. ``model``: a ``Classifier``."""
     model.eval()
     config, device = model.config, next(model.parameters()).device
-    frame = Frame.of(config.body.summarized_at, config.positions_in_row, tokenizer)
+    frame = Frame.of(config.body.summarized_at, config.window, config.windows, tokenizer)
     rows = LabelledRows(tokenizer.encode_batch(texts), frame, np.zeros(len(texts), np.int64))
     told = [np.empty((0, config.outputs))]
     for batch in every_row(rows, AT_ONCE):

@@ -1,12 +1,15 @@
 """A classifier of texts: token ids (B, T) in, logits (B, V) for the V classes out.
 
-The body is any model of text, pretrained; of its activations the one is read that has seen the whole text: the last
-token of a model that reads from left to right, never the padding behind it (Radford et al. 2018, section 3.2), or the
-first of an encoder (Devlin et al. 2019, section 3.2). The body's own read-out, which makes tokens, is left away.
+The body is any model of text, pretrained; a head reads the classes off a mean of its activations: of all tokens, which
+is surest where a long text speaks of many things, or only of the token that has seen everything, the last of a model
+that reads from left to right, never the padding behind it (Radford et al. 2018, section 3.2), or the first of an
+encoder (Devlin et al. 2019, section 3.2). A text longer than the body's window is cut into windows, read each by
+itself; the mean goes over all of them. The body's own read-out, which makes tokens, is left away.
 
-Left out: BERT's pooler, which only learns something with pairs of texts.
+Left out: BERT's pooler, which only learns something with pairs of texts; the largest activation of each channel beside
+the mean (Howard and Ruder 2018, section 3.3), which gained nothing here (docs/experiments.md).
 
-Shapes: B texts, T positions, C width, V classes.
+Shapes: B texts, T positions, N windows of all texts, W positions in a window, C width, V classes.
 """
 
 from collections.abc import Callable
@@ -33,7 +36,8 @@ class Classifier(nn.Module):
         for name in body.read_out:
             delattr(body, name)
         TRAINED[config.trained](body, config)
-        self.summary = SUMMARIES[config.body.summarized_at]
+        self.read, only = READINGS[config.body.summarized_at]
+        self.places = every_token if config.summary == "mean" else only
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(config.width, config.outputs)
         nn.init.normal_(self.head.weight, std=DEVIATION * config.width**-0.5)
@@ -42,23 +46,48 @@ class Classifier(nn.Module):
         self.register_buffer("class_weights", weights, persistent=False)  # (V,), for the training loss
 
     def forward(self, tokens: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
-        """Token ids (B, T) and ``documents`` (B, T), 1 for text and 0 for padding -> logits (B, V)."""
-        return self.head(self.dropout(self.summary(self.body, tokens, documents)))
+        """Token ids (B, T) and ``documents`` (B, T), 1 for text and 0 for padding -> logits (B, V).
+
+        T is at most a window, or a whole number of windows (``ClassifierConfig.window``).
+        """
+        return self.head(self.dropout(self.summary(tokens, documents)))
+
+    def summary(self, tokens: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
+        """The mean of the activations (B, C) at the places that are read of each text."""
+        texts, width = len(tokens), min(tokens.shape[1], self.config.window)
+        tokens, documents = tokens.reshape(-1, width), documents.reshape(-1, width)  # (N, W)
+        hidden = self.read(self.body, tokens, documents)  # (N, W, C)
+        places = self.places(documents).reshape(texts, 1, -1).to(hidden)  # (B, 1, T)
+        summed = (places @ hidden.reshape(texts, -1, hidden.shape[-1])).squeeze(1)
+        return summed / places.sum(2)
 
 
-def at_the_last(body: Any, tokens: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
-    """Activations (B, C) of the last token of each text; what is behind it, none that comes before can see."""
-    hidden = body.hidden(tokens)  # (B, T, C)
-    last = documents.sum(1) - 1  # (B)
-    return hidden.gather(1, last[:, None, None].expand(-1, -1, hidden.shape[-1])).squeeze(1)
+def from_the_left(body: Any, tokens: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
+    """Activations (N, W, C); what is behind a text, no token of it can see."""
+    return body.hidden(tokens)
 
 
-def at_the_first(body: Any, tokens: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
-    """Activations (B, C) of the first token, which looks at its whole text and not at the padding."""
-    return body.hidden(tokens, documents=documents)[:, 0]
+def both_ways(body: Any, tokens: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
+    """Activations (N, W, C); no token looks at the padding."""
+    return body.hidden(tokens, documents=documents)
 
 
-SUMMARIES: dict[str, Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    "last": at_the_last,
-    "first": at_the_first,
+def every_token(documents: torch.Tensor) -> torch.Tensor:
+    """1 (N, W) wherever there is text."""
+    return documents
+
+
+def last_tokens(documents: torch.Tensor) -> torch.Tensor:
+    """1 (N, W) at the last token of each window that has any."""
+    return documents - torch.nn.functional.pad(documents[:, 1:], (0, 1))
+
+
+def first_tokens(documents: torch.Tensor) -> torch.Tensor:
+    """1 (N, W) at the first token of each window that has any."""
+    return torch.nn.functional.pad(documents[:, :1], (0, documents.shape[1] - 1))
+
+
+READINGS: dict[str, tuple[Callable[..., torch.Tensor], Callable[[torch.Tensor], torch.Tensor]]] = {
+    "last": (from_the_left, last_tokens),
+    "first": (both_ways, first_tokens),
 }

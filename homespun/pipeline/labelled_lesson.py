@@ -41,7 +41,7 @@ def labelled_lesson(run: RunFolder, config: Configuration, world: World) -> Less
     training, shape = config.training, config.model
     assert isinstance(shape, ClassifierConfig)
     tokenizer = Tokenizer.load(run.tokenizer)
-    frame = Frame.of(shape.body.summarized_at, shape.positions_in_row, tokenizer)
+    frame = Frame.of(shape.body.summarized_at, shape.window, shape.windows, tokenizer)
 
     def rows_of(split: str) -> LabelledRows:
         found = read_split(run.labelled, split)
@@ -83,6 +83,6 @@ def labelled_lesson(run: RunFolder, config: Configuration, world: World) -> Less
         write=sort,
         prompts=list(shown),
         unit="texts",
-        left_out=f"of {cropped:,} texts only the first {frame.length} tokens are read" if cropped else "",
+        left_out=f"of {cropped:,} texts only the first {frame.room} tokens are read" if cropped else "",
         examine=examine,
     )

@@ -82,7 +82,8 @@ IMAGE_REASONS = dict.fromkeys(
 LABELLED_REASONS = {
     "model.labels": "what the table has",
     "model.class_weights": "rare classes weigh as much as frequent ones",
-    "model.length": "the longest text, as far as the base reads",
+    "model.summary": "surer than one token, above all of long texts",
+    "model.length": "the longest text, if need be in several windows",
     "training.steps": "labelled.epochs times the texts to train on",
     "training.warmup_steps": "a tenth of the steps",
     "training.evaluate_every": "after each reading of the texts",

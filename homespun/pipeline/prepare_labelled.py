@@ -4,6 +4,7 @@ The sources of such a run are the base's run folder and then the tables, as on t
 base is copied into the run, so that the run goes on even if the base has gone.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 
 from homespun.batches.labelled import Frame
+from homespun.batches.lengths import row_length
 from homespun.common.errors import UsageError
 from homespun.common.progress import Reporter
 from homespun.labelled.settings import LabelledConfig
@@ -26,8 +28,7 @@ from homespun.pipeline.settled import Clock, Preparation, Ready, settle
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.training.dial import Dial
 
-LENGTHS = 8  # the longest text is rounded up to a multiple of this
-LONGEST = 1024  # tokens read of a text by a model that has no limit of its own
+LONGEST = 1024  # tokens read of a text, if need be in several windows
 BATCH_SIZE = 16
 # By what is trained: AdamW's highest rate at a width of 128; it falls as 1 / width, to what others take at 768.
 RATES = {"full": 5e-4, "last-layers": 1e-3, "lora": 2e-3, "head": 1e-2}
@@ -93,7 +94,6 @@ def follow_texts(choices: Choices, run: RunFolder, manifest: dict[str, Any]) -> 
             f"model.labels is {', '.join(shape.labels)}, and the table has {', '.join(labels)}; leave it out"
         )
     longest, mean = lengths(run, shape)
-    length = shape.length or min(longest, LONGEST if shape.body.endless else shape.body.context)
     batch_size = BATCH_SIZE if choices.is_open("training.batch_size") else config.training.batch_size
     epoch = max(1, -(-sum(counts) // batch_size))
     steps = max(1, round(config.labelled.epochs * epoch))
@@ -101,7 +101,8 @@ def follow_texts(choices: Choices, run: RunFolder, manifest: dict[str, Any]) -> 
         steps = config.training.steps
     values: dict[str, Any] = {
         "model.labels": labels,
-        "model.length": length,
+        "model.summary": "mean",
+        "model.length": longest,
         "training.batch_size": batch_size,
         "training.steps": steps,
         "training.warmup_steps": steps // 10,
@@ -113,17 +114,18 @@ def follow_texts(choices: Choices, run: RunFolder, manifest: dict[str, Any]) -> 
     if config.labelled.balance == "weights":
         values["model.class_weights"] = tuple(sum(counts) / (len(counts) * count) for count in counts)
     chosen = {key: value for key, value in values.items() if choices.is_open(key)}
-    facts = LabelledFacts(manifest["splits"]["validation"]["texts"], min(mean, length))
+    facts = LabelledFacts(manifest["splits"]["validation"]["texts"], mean)
     # Labels and weights belong together: where one is set, the other must fit it.
     return choices.with_values(chosen | {"model.labels": labels}, "plan"), facts
 
 
 def lengths(run: RunFolder, shape: ClassifierConfig) -> tuple[int, int]:
-    """Tokens of the longest text in its frame, rounded up, and of the mean one."""
+    """Tokens of the longest text in its frames, as far as it is read, and of the mean one."""
     tokenizer = Tokenizer.load(run.tokenizer)
-    frame = Frame.of(shape.body.summarized_at, shape.body.context, tokenizer)
-    counted = np.diff(tokenizer.encode_batch(read_split(run.labelled, "train").texts).starts) + frame.marks
-    return -(-int(counted.max()) // LENGTHS) * LENGTHS, max(1, round(float(counted.mean())))
+    most = replace(shape, length=shape.length or max(LONGEST, shape.body.context))
+    frame = Frame.of(most.body.summarized_at, most.window, most.windows, tokenizer)
+    counted = frame.length(np.diff(tokenizer.encode_batch(read_split(run.labelled, "train").texts).starts))
+    return row_length(int(counted.max()), most.window), max(1, round(float(counted.mean())))
 
 
 FROM_LABELLED = Preparation(check_sources, prepare_labelled, "labelled")

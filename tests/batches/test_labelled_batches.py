@@ -5,9 +5,11 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from homespun.batches.labelled import Frame, LabelledRows
-from homespun.batches.lengths import usual_length
+from homespun.batches.lengths import row_length, usual_length
 from homespun.batches.like_length import LikeLengthBatches, every_row
 from homespun.common.errors import HomespunError
 from homespun.tokenizer.special import CLASS, SEPARATOR
@@ -55,15 +57,15 @@ def test_validation_has_every_text_once() -> None:
 
 def test_a_frame_is_what_the_base_knows_and_crops_the_end() -> None:
     tokenizer = Tokenizer("homespun", [], ["<|endoftext|>", CLASS, SEPARATOR])
-    decoder, encoder = (Frame.of(place, 6, tokenizer) for place in ("last", "first"))
+    decoder, encoder = (Frame.of(place, 6, 1, tokenizer) for place in ("last", "first"))
     marks = tokenizer.special_tokens
     ids = tokenizer.encode("abcdefgh <|endoftext|>")
     assert decoder.row(ids).tolist() == [tokenizer.end_of_text, *ids[:5]]
     assert encoder.row(ids).tolist() == [marks[CLASS], *ids[:4], marks[SEPARATOR]]
     assert decoder.row([]).tolist() == [tokenizer.end_of_text]
-    assert Frame.of("first", 1, tokenizer).row(ids).tolist() == [marks[CLASS], marks[SEPARATOR]]
+    assert Frame.of("first", 1, 1, tokenizer).row(ids).tolist() == [marks[CLASS], marks[SEPARATOR]]
     with pytest.raises(HomespunError, match="no special token"):
-        Frame.of("first", 6, Tokenizer("homespun", [], ["<|endoftext|>"]))
+        Frame.of("first", 6, 1, Tokenizer("homespun", [], ["<|endoftext|>"]))
 
 
 def test_a_share_of_a_batch_for_each_process_has_all_of_it() -> None:
@@ -87,3 +89,32 @@ def test_texts_longer_than_is_read_are_cropped_and_counted() -> None:
     batch = rows.batch(np.array([1, 0]))
     assert batch.inputs.tolist() == [[7, 1, 1, 1, 1, 8], [7, 0, 0, 0, 8, 0]]
     assert batch.documents is not None and batch.documents.tolist() == [[1] * 6, [1] * 5 + [0]]
+
+
+@given(
+    tokens=st.integers(0, 60),
+    window=st.integers(3, 12),
+    windows=st.integers(1, 5),
+    before=st.integers(0, 1),
+    behind=st.integers(0, 1),
+)
+def test_a_long_text_stands_in_windows_each_in_its_frame(
+    tokens: int, window: int, windows: int, before: int, behind: int
+) -> None:
+    frame = Frame((1001,) * before, (1002,) * behind, window, windows)
+    row = frame.row(range(tokens))
+    assert len(row) == int(frame.length(np.array([tokens]))[0]) <= window * windows
+    parts = [row[start : start + window].tolist() for start in range(0, len(row), window)] or [[]]
+    read: list[int] = []
+    for part in parts:
+        assert part[:before] == [1001] * before and part[len(part) - behind :] == [1002] * behind
+        read += part[before : len(part) - behind]
+    assert read == list(range(min(tokens, frame.room)))
+    assert len(row) <= row_length(max(1, len(row)), window) <= window * windows
+
+
+def test_texts_of_several_windows_are_filled_up_to_whole_ones() -> None:
+    rows = LabelledRows(tokens_of(np.array([3, 9, 4])), Frame((7,), (), 4, 3), np.arange(3))
+    assert rows.lengths.tolist() == [4, 12, 6] and rows.cropped == 0
+    assert rows.batch(np.array([2, 0])).inputs.tolist() == [[7, 2, 2, 2, 7, 2, 0, 0], [7, 0, 0, 0, 0, 0, 0, 0]]
+    assert rows.batch(np.array([0])).inputs.tolist() == [[7, 0, 0, 0]]

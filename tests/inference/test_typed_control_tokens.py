@@ -107,7 +107,7 @@ def test_conversations_and_preferences_to_train_on(system: str, said: list[str],
 @EXAMPLES
 @given(text=TYPED, at=st.sampled_from(sorted(FRAMES)))
 def test_texts_to_be_sorted(text: str, at: str) -> None:
-    ids = Frame.of(at, 9999, TOKENIZER).row(TOKENIZER.encode_lists([text])[0])
+    ids = Frame.of(at, 9999, 1, TOKENIZER).row(TOKENIZER.encode_lists([text])[0])
     assert control_in(ids) == {"last": [END_OF_TEXT], "first": [CLASS, SEPARATOR]}[at] and text_of(ids) == text
 
 

@@ -122,7 +122,7 @@ def test_the_settings_of_both_are_one_record() -> None:
         ({"architecture": "gpt", "body.width": 8}, "model.body.width is no setting of gpt"),
         ({"architecture": "classifier", "body": 3}, "model.body is no setting"),
         ({"architecture": "classifier", "body.breadth": 8}, "model.breadth is no setting of gpt"),
-        ({"architecture": "classifier", "length": 300}, "the base reads 256 tokens at most"),
+        ({"architecture": "classifier", "summary": "all"}, "choose one of token, mean"),
         ({"architecture": "classifier", "labels": ["a"], "class_weights": [1.0, 2.0]}, "2 numbers for 1 labels"),
         ({"architecture": "classifier", "lora_dropout": 1.0}, "model.lora_dropout"),
         ({"architecture": "classifier", "lora_rank": 0}, "model.lora_rank"),
@@ -140,5 +140,29 @@ def test_an_encoder_with_a_decoder_is_no_base() -> None:
         ClassifierConfig(body=EncoderDecoderConfig())
 
 
-def test_an_endless_body_may_read_longer_texts_than_its_windows() -> None:
-    assert config_of("lstm", length=64).positions_in_row == 64
+def test_an_endless_body_reads_a_long_text_at_once_and_others_in_windows() -> None:
+    endless, other = config_of("lstm", length=60), config_of("gpt", length=60)
+    assert (endless.window, endless.windows, endless.positions_in_row) == (60, 1, 60)
+    assert (other.window, other.windows, other.positions_in_row) == (16, 4, 64)
+    assert other.row_lengths == 2 + 3  # 8, 16, and up to four windows
+
+
+@pytest.mark.parametrize("summary", ["token", "mean"])
+@EVERY
+def test_a_long_text_is_the_mean_of_what_its_windows_say(name: str, summary: str) -> None:
+    """Naively: every window alone; all its tokens, or the one that has seen it; then the mean."""
+    torch.manual_seed(1)
+    body = build_model(BODIES[name]).eval()
+    model = Classifier(config_of(name, summary=summary, length=16 if name in ("lstm", "rwkv") else 64), body).eval()
+    window = model.config.window
+    tokens = torch.randint(40, (3, 4 * window), generator=torch.Generator().manual_seed(1))
+    lengths = [4 * window, 2 * window + 5, 7]
+    documents = (torch.arange(4 * window) < torch.tensor(lengths)[:, None]).long()
+    with torch.inference_mode():
+        found = model(tokens, documents)
+        for row, length in enumerate(lengths):
+            read = [body.hidden(part[None])[0] for part in tokens[row, :length].split(window)]
+            if summary == "token":
+                read = [part[:1] if name == "bert" else part[-1:] for part in read]
+            expected = model.head(torch.cat(read).mean(0))
+            torch.testing.assert_close(found[row], expected, rtol=1e-4, atol=1e-5)

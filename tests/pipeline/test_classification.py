@@ -238,7 +238,7 @@ def test_commands_for_text_refuse_it_and_the_other_way_round(
     ("options", "said"),
     [
         (["--text-column=absent", "--label-column=kind"], "has no column 'absent'; it has 'words', 'kind'"),
-        ([*COLUMNS, "--model.length=99"], "the base reads 32 tokens at most"),
+        ([*COLUMNS, "--model.summary=all"], 'Choose from: "token", "mean"'),
         ([*COLUMNS, "--model.labels", "a"], "the table has answer, head"),
         ([*COLUMNS, "--train=lora", "--model.lora-rank=64"], "no linear layer"),
         ([*COLUMNS, "--labelled.test-file=absent.csv"], "there is no file absent.csv"),
@@ -323,10 +323,10 @@ def test_what_is_left_out_is_counted(
     test.write_bytes(lines_of(OTHER))
     out = tmp_path / "out"
     command = ["finetune", "classify", str(finished_run), str(table), "--out", str(out), f"--labelled.test-file={test}"]
-    assert run([*command, "--training.steps=2", "--training.evaluate-every=1", *OPTIONS[1:]]) == 0
+    assert run([*command, "--model.length=64", "--training.steps=2", "--training.evaluate-every=1", *OPTIONS[1:]]) == 0
     told = capsys.readouterr().err
     assert "left out: 1 empty, 2 told twice" in told
-    assert "of 2 texts only the first 32 tokens are read" in told
+    assert "of 2 texts only the first 62 tokens are read" in told
     manifest = json.loads((out / "labelled" / "manifest.json").read_text("utf-8"))
     assert manifest["labels"] == ["answer", "head"] and manifest["left_out"]["duplicates"] == 2
     assert manifest["splits"]["test"]["texts"] == 2

@@ -16,6 +16,7 @@ class PartlyTrainedConfig(ModelConfig):
 
     one_shape: ClassVar[bool] = False
     shorter_rows: ClassVar[str] = "a shorter model.length"
+    in_windows: ClassVar[bool] = False  # a text may be longer than the base reads at once
 
     body: TextModelConfig = field(default_factory=GPTConfig)
     length: int = field(default=0, metadata={"help": "tokens of a text that are read, from its beginning (0: context)"})
@@ -50,7 +51,7 @@ class PartlyTrainedConfig(ModelConfig):
                 f"model.base_bits is {self.base_bits}, and numbers in few bits cannot learn, only differences beside "
                 "them: add --train lora, or leave it out"
             )
-        if self.length > self.body.context and not self.body.endless:
+        if self.length > self.body.context and not (self.body.endless or self.in_windows):
             raise UsageError(f"model.length is {self.length}; the base reads {self.body.context} tokens at most")
 
     @property
