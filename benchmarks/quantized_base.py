@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def measure_losses(base: Path, files: list[Path], out: Path, seeds: int, more: list[str]) -> dict[str, Any]:
-    """By bits: the loss of the validation for each seed, and the bytes of the base in a checkpoint."""
+    """By bits: the loss of the validation for each seed, and the bytes of the base as it is held."""
     found: dict[str, Any] = {str(bits): {"loss": [], "seconds": []} for bits in BITS}
     for seed in range(1, seeds + 1):
         for bits in BITS:
@@ -88,13 +88,19 @@ def finetune(base: Path, files: list[Path], run: Path, bits: int, seed: int, mor
 
 
 def base_bytes(run: Path) -> int:
-    """What the newest checkpoint holds of the base: everything but the differences and the rows that learn."""
-    from safetensors import safe_open
+    """What the model of the run holds of the base: everything but the differences and the rows that learn."""
+    import torch
 
-    newest = max((run / "checkpoints").iterdir())
-    with safe_open(newest / "model.safetensors", "pt") as tensors:
-        names = [name for name in tensors.keys() if not name.endswith((".up", ".down", ".rows"))]  # noqa: SIM118
-        return sum(tensors.get_tensor(name).nbytes for name in names)
+    from homespun.common.files import read_json
+    from homespun.models.registry import build_model
+    from homespun.models.settings import model_settings
+    from homespun.models.stored import held_still, stored_tensors
+
+    config = model_settings(read_json(max((run / "checkpoints").iterdir()) / "config.json"))
+    with torch.device("meta"):
+        model = build_model(config)
+    still = held_still(model)
+    return sum(tensor.nbytes for name, tensor in stored_tensors(model).items() if name in still)
 
 
 def measure_memory(width: int, layers: int, rows: int, context: int, ways: tuple[int, ...] = BITS) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from homespun.common.files import read_json
 from homespun.inference.uses import USES
 from homespun.models.classifier import Classifier
 from homespun.models.finetuned import Finetuned
-from homespun.models.registry import build_model
 from homespun.models.settings import ModelConfig, model_settings
 from homespun.models.vit import ViT
 from homespun.tokenizer.tokenizer import Tokenizer
-from homespun.training.checkpoint import TOKENIZER, load_weights, newest_checkpoint
+from homespun.training.checkpoint import TOKENIZER, newest_checkpoint
+from homespun.training.kept_base import load_model
 
 
 def load_for_inference(
@@ -52,9 +52,13 @@ def load_for_images(run: Path, warn: Callable[[str], None], device: torch.device
 def load_newest(run: Path, reads: str, warn: Callable[[str], None]) -> tuple[Path, Any]:
     """The newest whole checkpoint of a run whose model reads ``reads``, and that model, as it is used."""
     checkpoint, config = find_model(run, reads, warn)
-    model = build_model(config)
-    load_weights(checkpoint, model)
-    return checkpoint, model.merged() if isinstance(model, Finetuned) else model
+    return checkpoint, load_in_use(checkpoint, config)
+
+
+def load_in_use(checkpoint: Path, config: ModelConfig) -> Any:
+    """The model of a checkpoint, as it is used: of a finetuned language model the plain one that is left."""
+    model = load_model(checkpoint, config)
+    return model.merged() if isinstance(model, Finetuned) else model
 
 
 def find_model(run: Path, reads: str, warn: Callable[[str], None]) -> tuple[Path, Any]:

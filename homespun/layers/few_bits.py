@@ -11,6 +11,8 @@ between -1 and 1, becomes the nearest of a few levels. So a number that sticks o
 
 Left out: outliers apart (LLM.int8()), and products in 8 bits; these here only save memory.
 
+Packing is exact to the bit, so a base that is kept in full can be packed again.
+
 Shapes: N numbers, n blocks of 64 of them, m blocks of 256 scales; the last ones are filled up with zeros.
 """
 
@@ -73,7 +75,7 @@ class NormalFloat4:
         scales, shares = in_blocks(matrix, BLOCK)
         levels = torch.tensor(NF4, device=matrix.device)
         codes = torch.bucketize(shares, (levels[1:] + levels[:-1]) / 2, out_int32=True).to(torch.uint8)  # (n, 64)
-        mean = scales.mean()
+        mean = mean_of(scales)
         scale_scales, scale_shares = in_blocks(scales - mean, SCALES_BLOCK)
         scale_codes = (scale_shares * LARGEST_FP8).to(torch.float8_e4m3fn).view(torch.uint8)
         return codes[:, ::2] << 4 | codes[:, 1::2], scale_codes, scale_scales, mean
@@ -98,6 +100,19 @@ def in_blocks(numbers: torch.Tensor, block: int) -> tuple[torch.Tensor, torch.Te
     blocks = torch.nn.functional.pad(flat, (0, -len(flat) % block)).view(-1, block)
     scales = blocks.abs().amax(1)
     return scales, blocks / scales.where(scales > 0, 1.0)[:, None]
+
+
+def mean_of(numbers: torch.Tensor) -> torch.Tensor:
+    """The mean () fp32 of fp32 numbers (n), to the same bit on every machine.
+
+    Neighbours are added in pairs, then the sums: how ``torch.mean`` divides a sum depends on threads and processor, and
+    whoever packs a matrix again must get what was packed before.
+    """
+    sums = numbers.double()
+    while len(sums) > 1:
+        sums = torch.nn.functional.pad(sums, (0, len(sums) % 2)).view(-1, 2)
+        sums = sums[:, 0] + sums[:, 1]
+    return (sums[0] / len(numbers)).float()
 
 
 def first(blocks: torch.Tensor, shape: torch.Size) -> torch.Tensor:

@@ -13,18 +13,13 @@ from homespun.models.finetuned import Finetuned
 from homespun.models.gpt import GPT
 from homespun.models.lstm import LSTM
 from homespun.models.rwkv import RWKV
-from homespun.models.settings import ClassifierConfig, FinetunedConfig, ModelConfig
+from homespun.models.settings import ClassifierConfig, FinetunedConfig, ModelConfig, PartlyTrainedConfig
 from homespun.models.vit import ViT
 
 
-def build_classifier(config: ClassifierConfig) -> Classifier:
-    """A body with fresh weights, and a head."""
-    return Classifier(config, build_model(config.body))
-
-
-def build_finetuned(config: FinetunedConfig) -> Finetuned:
+def build_finetuned(config: PartlyTrainedConfig) -> nn.Module:
     """A body with fresh weights, of which a part moves."""
-    return Finetuned(config, build_model(config.body))
+    return build_on(config, build_model(config.body))
 
 
 MODELS: dict[str, Callable[[Any], nn.Module]] = {
@@ -34,7 +29,7 @@ MODELS: dict[str, Callable[[Any], nn.Module]] = {
     "rwkv": RWKV,
     "vit": ViT,
     "encoder_decoder": EncoderDecoder,
-    "classifier": build_classifier,
+    "classifier": build_finetuned,
     "assistant": build_finetuned,
     "paired": build_finetuned,
     "preferred": build_finetuned,
@@ -47,3 +42,11 @@ def build_model(config: ModelConfig) -> Any:
     if config.architecture not in MODELS:
         raise UsageError(f"unknown model.architecture {config.architecture!r}; known: {', '.join(MODELS)}")
     return MODELS[config.architecture](config)
+
+
+def build_on(config: PartlyTrainedConfig, body: Any) -> Any:
+    """The model that ``config`` describes, around a ``body`` that is there: what moves of it begins as it is."""
+    if isinstance(config, ClassifierConfig):
+        return Classifier(config, body)
+    assert isinstance(config, FinetunedConfig)
+    return Finetuned(config, body)

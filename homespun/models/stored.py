@@ -1,4 +1,4 @@
-"""What there is of a model, by name: a model in, its tensors out, not copied, or their shapes."""
+"""What there is of a model, by name: a model in, its tensors out, not copied, or their shapes; and what of it moves."""
 
 import torch
 from torch import nn
@@ -13,6 +13,17 @@ def stored_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
         **dict(model.named_parameters()),
         **{name: buffer for name, buffer in model.named_buffers() if name in kept},
     }
+
+
+def held_still(model: nn.Module) -> set[str]:
+    """Of ``stored_tensors`` the names of those that training does not change: a base's own, and its packed matrices."""
+    packed = {
+        f"{name}.{part}"
+        for name, matrix in model.named_modules()
+        if isinstance(matrix, QuantizedMatrix)
+        for part in matrix.form.names
+    }
+    return packed | {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
 
 
 def shapes_of(model: nn.Module) -> dict[str, torch.Size]:

@@ -16,12 +16,12 @@ from homespun.interchange.huggingface.peft.writing import write_adapter
 from homespun.interchange.plain import CONFIG, read_settings
 from homespun.models.adapter import Adapter, adapter_of
 from homespun.models.classifier import Classifier
-from homespun.models.registry import build_model
 from homespun.models.settings.finetuned import PartlyTrainedConfig
-from homespun.pipeline.base import WEIGHTS, verify_base
+from homespun.pipeline.base import verify_base
 from homespun.pipeline.run_folder import RunFolder
 from homespun.tokenizer.tokenizer import Tokenizer
-from homespun.training.checkpoint import TOKENIZER, load_weights, read_tensors
+from homespun.training.checkpoint import TOKENIZER, read_tensors
+from homespun.training.kept_base import WEIGHTS, load_model
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,7 @@ def export_adapter(run: Path, out: Path, warn: Callable[[str], None]) -> Exporte
         )
     folder = RunFolder(run)
     verify_base(folder)
-    model = build_model(config)
-    load_weights(checkpoint, model)
+    model = load_model(checkpoint, config)
     adapter = adapter_of(model.body)
     if isinstance(model, Classifier):
         warn("only the differences of the body are written: PEFT's layout has no place for this classifier's head")

@@ -11,11 +11,11 @@ from homespun.training.sharding import local, placed_like
 
 
 class WeightAverage:
-    """The averages of a model's parameters, by name."""
+    """The averages of the parameters that are trained, by name."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.parameters = dict(model.named_parameters())
+        self.parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
         self.averages = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
 
     @torch.no_grad()

@@ -5,6 +5,10 @@ moments, the guard's and the average's state, the best weights so far), ``config
 ``tokenizer.json`` if it reads text, ``made_with.json`` (the configuration and the data of the run), ``state.json``
 (where it stands, and which step was the best) and ``manifest.json`` (a checksum for each).
 
+Of a finetuning that holds a part of its base still, ``model.safetensors`` has what moves alone; ``left_out`` of
+``manifest.json`` names the rest, which is in ``base/`` beside ``checkpoints/`` (``homespun.training.kept_base``): under
+the same names without ``body.``, or as the matrices that are packed of it.
+
 A folder is filled under a temporary name, synced and renamed, so a kill at any moment leaves the previous one; the
 newest whole one is found again.
 
@@ -35,11 +39,12 @@ from homespun.common.files import (
     sha256_of_file,
     write_json,
 )
-from homespun.models.stored import stored_tensors
+from homespun.models.stored import held_still, stored_tensors
 from homespun.training.execution import Execution
 from homespun.training.sharding import placed_like, whole
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+READABLE = (2, 3)  # until version 3 nothing was left out
 NAME = re.compile(r"step-(\d{8})")
 TOKENIZER = "tokenizer.json"
 FILES = frozenset({"model.safetensors", "optimizer.safetensors", "config.json", "made_with.json", "state.json"})
@@ -78,17 +83,21 @@ class Moving(Protocol):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A moment of a run, copied so that training may go on while it is written."""
+    """A moment of a run, copied so that training may go on while it is written.
+
+    ``left_out``: names of weights that the run's base has.
+    """
 
     weights: dict[str, torch.Tensor]
     moving: dict[str, torch.Tensor]
     state: TrainingState
+    left_out: tuple[str, ...] = ()
 
 
 def take_snapshot(
     model: nn.Module, moving: dict[str, Moving], state: TrainingState, copy: bool = True, keep_it: bool = True
 ) -> Snapshot:
-    """Whole tensors in the memory of the processor; every process of a run must call this at the same step.
+    """What moves, as whole tensors in the memory of the processor; every process of a run must call at the same step.
 
     ``copy`` False: for writing before anything changes. ``keep_it`` False: only help the others to theirs.
     """
@@ -97,10 +106,12 @@ def take_snapshot(
         found = whole(tensor.detach())
         return found.to("cpu", copy=copy).contiguous() if keep_it else found.new_empty(0)
 
+    still = held_still(model)
     return Snapshot(
-        {name: keep(tensor) for name, tensor in stored_tensors(model).items()},
+        {name: keep(tensor) for name, tensor in stored_tensors(model).items() if name not in still},
         {f"{part}/{name}": keep(tensor) for part, thing in moving.items() for name, tensor in thing.tensors().items()},
         replace(state),
+        tuple(sorted(still)),
     )
 
 
@@ -121,7 +132,10 @@ def save_checkpoint(
         if tokenizer_file is not None:
             shutil.copyfile(tokenizer_file, temporary / TOKENIZER)
         sums = {file.name: sha256_of_file(file) for file in sorted(temporary.iterdir())}
-        write_json(temporary / "manifest.json", {"format": FORMAT_VERSION, "sha256": sums})
+        manifest: dict[str, Any] = {"format": FORMAT_VERSION, "sha256": sums}
+        if snapshot.left_out:
+            manifest["left_out"] = snapshot.left_out
+        write_json(temporary / "manifest.json", manifest)
     kept = [found for found in list_checkpoints(folder) if found <= path][-keep:]
     for found in list_checkpoints(folder):
         if found not in kept:
@@ -161,7 +175,7 @@ def verify_checkpoint(path: Path) -> None:
     manifest = read_json(path / "manifest.json")
     if not isinstance(manifest, dict) or not isinstance(manifest.get("sha256"), dict):
         raise DamagedFileError(f"checkpoint file {path / 'manifest.json'} is damaged")
-    if manifest.get("format") != FORMAT_VERSION:
+    if manifest.get("format") not in READABLE:
         raise DamagedFileError(
             f"checkpoint {path} has format {manifest.get('format')!r}, this version reads {FORMAT_VERSION}"
         )
@@ -223,10 +237,19 @@ def newest_checkpoint(folder: Path, warn: Callable[[str], None], clean: bool = T
     return None
 
 
-def load_weights(path: Path, model: nn.Module) -> None:
-    """Put ``path/model.safetensors`` into ``model``; names and shapes must be exactly the model's."""
+def leaves_out(path: Path) -> bool:
+    """Whether some weights of a checkpoint are those of the run's base, and only there."""
+    return bool(read_json(path / "manifest.json").get("left_out"))
+
+
+def load_weights(path: Path, model: nn.Module, on_base: bool = False) -> None:
+    """Put ``path/model.safetensors`` into ``model``; names and shapes must be exactly the model's.
+
+    ``on_base``: the model was made of its base, so what it holds still may be missing, and stays as it is.
+    """
     tensors = read_tensors(path / "model.safetensors")
-    wanted = stored_tensors(model)
+    there = held_still(model) - tensors.keys() if on_base else set()
+    wanted = {name: tensor for name, tensor in stored_tensors(model).items() if name not in there}
     for name in sorted(wanted.keys() | tensors.keys()):
         if name not in tensors:
             raise DamagedFileError(f"{path / 'model.safetensors'} lacks the tensor {name}")
@@ -243,8 +266,8 @@ def load_weights(path: Path, model: nn.Module) -> None:
 
 
 def load_checkpoint(path: Path, model: nn.Module, moving: dict[str, Moving]) -> TrainingState:
-    """Restore weights and all else that moves; return where the run stood."""
-    load_weights(path, model)
+    """Restore weights and all else that moves; return where the run stood. ``model`` is one that a run begins with."""
+    load_weights(path, model, on_base=True)
     tensors = read_tensors(path / "optimizer.safetensors")
     for part, thing in moving.items():
         prefix = f"{part}/"

@@ -34,7 +34,7 @@ class Memory:
 
     ``kernels``: prepared for batches of each length. ``holes``: freed, but not to be used again. ``update``,
     ``validation``: what Muon's step and the exact loss of a split need beyond the room that forward and backward pass
-    have left by then. ``snapshot``: the copy of everything that a checkpoint is written from while training goes on.
+    have left by then. ``snapshot``: the copy of all that moves, which is written down while training goes on.
     ``reading``: what a base needs in full, before it is packed, beyond the room that training takes; with a GPU it is
     in the processor's memory.
     """
@@ -107,7 +107,7 @@ def training_memory(
         holes=holes,
         update=update,
         validation=validation,
-        snapshot=sum(kept_bytes(whole, training)) + packed.bytes if snapshot else 0.0,
+        snapshot=snapshot_bytes(whole, training) if snapshot else 0.0,
         reading=0.0 if gpu else max(0.0, FULL * packed.numbers - taken),
     )
 
@@ -116,8 +116,18 @@ def kept_bytes(model: ModelConfig, training: TrainingConfig) -> tuple[float, flo
     """Of weights in full precision, with their average or the best of them where they are kept; of the moments."""
     parameters, trained = parameter_count(model) - packed_parameters(model).numbers, trained_parameters(model)
     second_moments = max(0, trained - (matrix_parameters(model) if training.optimizer == "muon" else 0))
-    copies = (parameters if training.average_decay else 0) + (trained if training.keep == "best" else 0)
-    return FULL * (parameters + copies), FULL * (trained + second_moments)
+    return FULL * (parameters + trained * copies_of_trained(training)), FULL * (trained + second_moments)
+
+
+def snapshot_bytes(model: ModelConfig, training: TrainingConfig) -> float:
+    """Of what a checkpoint holds: weights that are trained, their copies, the moments."""
+    _, moments = kept_bytes(model, training)
+    return FULL * trained_parameters(model) * (1 + copies_of_trained(training)) + moments
+
+
+def copies_of_trained(training: TrainingConfig) -> int:
+    """How many there are of the weights that are trained besides these: their average, or the best."""
+    return bool(training.average_decay) + (training.keep == "best")
 
 
 def activation_bytes(model: ModelConfig, training: TrainingConfig) -> float:

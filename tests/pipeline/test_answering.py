@@ -154,10 +154,9 @@ def test_it_learns_what_is_preferred_as_differences_alone(preferred: Path, assis
     assert figures["loss"]["value"] == pytest.approx(result["validation_loss"], rel=1e-4)
     assert figures["margin"]["value"] == pytest.approx(result["validation_margin"], rel=1e-4)
     weights, base = load_file(preferred / WEIGHTS), load_file(preferred / "base" / "model.safetensors")
-    assert (weights["body.blocks.0.attention_norm.weight"] == base["blocks.0.attention_norm.weight"]).all()
     state = load_file((preferred / WEIGHTS).parent / "optimizer.safetensors")
     moments = {name.split("/")[1] for name in state if name.startswith("optimizer/")}
-    assert moments == {name for name in weights if name.endswith((".up", ".down", ".rows"))}
+    assert moments == weights.keys() and all(name.endswith((".up", ".down", ".rows")) for name in weights)
     own = load_file(assistant / WEIGHTS)
     assert all((own[f"body.{name}"] == value).all() for name, value in base.items())
 
@@ -213,13 +212,11 @@ def next_line(lines: Any) -> str:
 
 def test_merged_differences_are_those_of_the_run(preferred: Path) -> None:
     from homespun.common.files import read_json
-    from homespun.models.registry import build_model
     from homespun.models.settings import model_settings
-    from homespun.training.checkpoint import load_weights
+    from homespun.training.kept_base import load_model
 
     checkpoint = (preferred / WEIGHTS).parent
-    unmerged = build_model(model_settings(read_json(checkpoint / "config.json"))).eval()
-    load_weights(checkpoint, unmerged)
+    unmerged = load_model(checkpoint, model_settings(read_json(checkpoint / "config.json"))).eval()
     merged, _ = load_for_inference(preferred, print)
     tokens = torch.randint(merged.config.vocabulary_size, (2, 32))
     with torch.inference_mode():

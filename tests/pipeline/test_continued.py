@@ -100,8 +100,7 @@ def test_differences_alone_and_no_replay(finished_run: Path, field_file: Path, t
     assert run(command(finished_run, field_file, out, "--train=lora", "--model.lora-rank=2")) == 0
     told = found(out)["continued"]
     assert set(told) == {"field"} and told["field"]["after"]["loss"] < told["field"]["before"]["loss"]
-    weights, base = load_file(out / WEIGHTS), load_file(out / "base" / "model.safetensors")
-    assert all((weights[f"body.{name}"] == value).all() for name, value in base.items())
+    assert all(name.endswith((".up", ".down")) for name in load_file(out / WEIGHTS))
     assert run(["generate", str(out), "--prompt", "one", "--maximum-tokens=3"]) == 0
 
 

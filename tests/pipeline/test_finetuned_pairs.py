@@ -106,9 +106,8 @@ def test_it_is_evaluated_exported_and_finetuned_further(
     assert run(["export", str(copy), "--format", "safetensors", "--out", str(tmp_path / "shared")]) == 0
     again = command(copy, summaries, tmp_path / "again", "--train=lora", "--model.lora-rank=2")
     assert run([option for option in again if option != OPTIONS[0]] + ["--training.steps=4"]) == 0
-    weights, kept = (load_file(next((tmp_path / "again").glob(name))) for name in
-                     ("checkpoints/step-00000004/model.safetensors", "base/model.safetensors"))  # fmt: skip
-    assert (weights["body.token_embedding.weight"] == kept["token_embedding.weight"]).all()
+    weights = load_file(tmp_path / "again" / "checkpoints" / "step-00000004" / "model.safetensors")
+    assert all(name.endswith((".up", ".down")) for name in weights)
     assert any(name.endswith(".up") and value.any() for name, value in weights.items())
     assert result_of(tmp_path / "again")["validation_loss"] < 0.4
 

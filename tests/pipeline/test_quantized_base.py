@@ -15,9 +15,8 @@ from homespun.inference.load import load_for_inference
 from homespun.interchange.huggingface.peft.reading import read_adapter
 from homespun.layers.quantized import QuantizedMatrix
 from homespun.models.adapter import adapter_of
-from homespun.models.registry import build_model
 from homespun.models.settings import model_settings
-from homespun.training.checkpoint import load_weights
+from homespun.training.kept_base import load_model
 from tests.pipeline.conftest import fail, unfinished_copy
 from tests.pipeline.test_answering import STEPS, WEIGHTS, files, instructions, preferences, result_of  # noqa: F401
 
@@ -34,9 +33,7 @@ def quantized(tmp_path_factory: pytest.TempPathFactory, finished_run: Path, file
 def as_it_was_trained(folder: Path) -> Any:
     """The model of the run's last checkpoint, with its differences beside its matrices."""
     checkpoint = (folder / WEIGHTS).parent
-    model = build_model(model_settings(read_json(checkpoint / "config.json"))).eval()
-    load_weights(checkpoint, model)
-    return model
+    return load_model(checkpoint, model_settings(read_json(checkpoint / "config.json"))).eval()
 
 
 def test_it_learns(quantized: Path) -> None:
@@ -45,13 +42,14 @@ def test_it_learns(quantized: Path) -> None:
     assert losses[-1] < losses[0] / 2 and result_of(quantized)["validation_loss"] < losses[0] / 2
 
 
-def test_its_checkpoints_hold_the_packed_base_which_stays_as_it_is(quantized: Path, finished_run: Path) -> None:
-    weights = load_file(quantized / WEIGHTS)
+def test_its_checkpoints_leave_out_the_packed_base_which_is_packed_again(quantized: Path) -> None:
+    weights, left_out = load_file(quantized / WEIGHTS), read_json((quantized / WEIGHTS).with_name("manifest.json"))
     codes = "body.blocks.1.feedforward.gate_and_widen.weight.codes"
     matrix = load_file(quantized / "base" / "model.safetensors")["blocks.1.feedforward.gate_and_widen.weight"]
-    assert weights[codes].dtype == torch.uint8 and 2 * weights[codes].numel() - matrix.numel() in range(64)
-    assert not any(name.endswith("gate_and_widen.weight") for name in weights)
-    assert torch.equal(QuantizedMatrix(matrix, 4).codes, weights[codes])
+    assert all(name.endswith((".up", ".down", ".rows")) for name in weights) and codes in left_out["left_out"]
+    packed = as_it_was_trained(quantized).get_buffer(codes)
+    assert packed.dtype == torch.uint8 and 2 * packed.numel() - matrix.numel() in range(64)
+    assert torch.equal(QuantizedMatrix(matrix, 4).codes, packed)
     table = {one["name"]: one for one in json.loads((quantized / "model.json").read_text("utf-8"))["table"]}
     assert table["body.blocks.1.feedforward.gate_and_widen.weight"]["shape"] == list(matrix.shape)
 
