@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homespun.layers.few_bits import BLOCK, FEW_BITS, NF4, SCALES_BLOCK
+from homespun.layers.few_bits import BLOCK, FEW_BITS, NF4, SCALES_BLOCK, mean_of
 
 EVERY = pytest.mark.parametrize("bits", FEW_BITS)
 WIDEST_GAP = max(after - before for before, after in pairwise(NF4))
@@ -123,3 +123,15 @@ def test_four_bits_lose_more_than_eight_and_less_than_levels_at_equal_distances(
     ways = (there_and_back(numbers, 8), there_and_back(numbers, 4), even)
     eight, four, equal = (float((found - numbers).square().mean()) for found in ways)
     assert eight < four / 100 and four < equal
+
+
+@settings(max_examples=60, deadline=None)
+@given(count=st.integers(1, 700), seed=st.integers(0, 99))
+def test_the_mean_is_added_up_in_one_order(count: int, seed: int) -> None:
+    """In plain Python, whose floats are the same on every machine: to the bit."""
+    numbers = matrix(1, count, seed)[0]
+    sums = numbers.double().tolist()
+    while len(sums) > 1:
+        sums = [sum(sums[place : place + 2]) for place in range(0, len(sums), 2)]
+    assert mean_of(numbers).item() == torch.tensor(sums[0] / count, dtype=torch.float64).float().item()
+    torch.testing.assert_close(mean_of(numbers), numbers.mean(), rtol=1e-4, atol=1e-7)

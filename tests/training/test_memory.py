@@ -5,6 +5,7 @@ import subprocess
 import sys
 import weakref
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -16,9 +17,11 @@ from homespun.batches.batch import Batch
 from homespun.common.errors import HomespunError
 from homespun.layers.attention import use_attention
 from homespun.models.registry import build_model
-from homespun.models.settings import GPTConfig
+from homespun.models.settings import AssistantConfig, GPTConfig
 from homespun.pipeline import planning
 from homespun.training import cross_entropy
+from homespun.training.average import WeightAverage
+from homespun.training.best import BestWeights
 from homespun.training.checkpoint import TrainingState, take_snapshot
 from homespun.training.execution import Execution, apply_to_model
 from homespun.training.losses import NextToken
@@ -176,6 +179,22 @@ def test_snapshots_hold_what_a_checkpoint_holds() -> None:
     held = [tensor for part in (snapshot.weights, snapshot.moving) for tensor in part.values() if tensor.dim()]
     assert training_memory(config, training, 1, snapshot=True).snapshot == sum(4 * tensor.numel() for tensor in held)
     assert training_memory(config, training, 1).snapshot == 0
+
+
+@pytest.mark.parametrize("trained", ["full", "lora"])
+@pytest.mark.parametrize("extra", [{"average_decay": 0.9}, {"keep": "best"}], ids=str)
+def test_snapshots_of_a_finetuning_hold_what_moves(trained: Any, extra: dict[str, Any]) -> None:
+    config = AssistantConfig(body=small(), trained=trained, lora_rank=2)
+    training = replace(FP32, **extra)
+    model = build_model(config)
+    copies = WeightAverage(model, 0.9) if "average_decay" in extra else BestWeights(model)
+    if isinstance(copies, BestWeights):
+        copies.take()
+    moving = {"optimizer": build_optimizer(model, training), "copies": copies}
+    snapshot = take_snapshot(model, moving, TrainingState(0, 1, 0, 0.0, Execution()))
+    held = [tensor for part in (snapshot.weights, snapshot.moving) for tensor in part.values() if tensor.dim()]
+    assert training_memory(config, training, 1, snapshot=True).snapshot == sum(4 * tensor.numel() for tensor in held)
+    assert bool(snapshot.left_out) == (trained == "lora")
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
