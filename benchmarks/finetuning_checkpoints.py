@@ -56,7 +56,7 @@ def main() -> int:
     parser.add_argument("--layers", type=int, default=12, help="[12]")
     parser.add_argument("--vocabulary", type=int, default=50_257, help="[50257]")
     parser.add_argument("--rank", type=int, default=8, help="of the differences [8]")
-    parser.add_argument("--repeats", type=int, default=5, help="[5]")
+    parser.add_argument("--repeats", type=int, default=3, help="[3]")
     parser.add_argument("--json", action="store_true", help="print all figures for programs")
     options = parser.parse_args()
     facts = machine()

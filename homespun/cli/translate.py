@@ -20,6 +20,9 @@ def translate(
         Path | None,
         Parameter(help="translate each line of this file; - is standard input", allow_leading_hyphen=True),
     ] = None,
+    adapter: Annotated[
+        str | None, Parameter(help="a folder with a LoRA adapter in PEFT's layout, for this model")
+    ] = None,
     device: Annotated[str, Parameter(help="cpu, cuda …; auto: a GPU where there is one")] = "auto",
     json_output: Annotated[bool, Parameter(name="--json", negative=(), help="one JSON object at the end")] = False,
     beam: Annotated[BeamConfig, Parameter(name="*")] = BeamConfig(),
@@ -29,15 +32,16 @@ def translate(
     homespun translate runs/german "A man is sleeping."
     """
     lines = texts_asked(texts, file, "translate")
-    from homespun.inference.load import load_for_inference
     from homespun.inference.translate import Translator
     from homespun.inference.uses import TRANSLATE, check_use
+    from homespun.interchange.adapted import load_adapted
     from homespun.training.device import choose_device
 
     reporter = choose_reporter()
-    model, tokenizer = load_for_inference(run, reporter.warn, choose_device(device))
+    loaded = load_adapted(run, [adapter] if adapter else [], reporter.warn, choose_device(device))
+    model = loaded.model
     check_use(model.config, TRANSLATE, run)
-    found = Translator(model, tokenizer).translate(lines, beam)
+    found = Translator(model, loaded.tokenizer).translate(lines, beam)
     if json_output:
         print(json.dumps({"translations": [asdict(one) for one in found]}, indent=1, ensure_ascii=False))
     else:

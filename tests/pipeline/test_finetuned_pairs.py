@@ -112,6 +112,26 @@ def test_it_is_evaluated_exported_and_finetuned_further(
     assert result_of(tmp_path / "again")["validation_loss"] < 0.4
 
 
+def test_one_translator_speaks_with_what_another_run_has_learned(
+    summaries: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of Marian's shape, for which PEFT has names."""
+    base, lora, adapter = tmp_path / "base", tmp_path / "lora", tmp_path / "adapter"
+    pairs = write_pairs(tmp_path / "pairs.jsonl")
+    shape = [*SMALL, "--model.logit-biases", "--training.learning-rate=0.03"]
+    assert run(["train", str(pairs), "--out", str(base), *shape]) == 0
+    assert run(command(base, summaries, lora, "--train=lora", "--model.lora-rank=4")) == 0
+    assert run(["export", str(lora), "--format", "peft", "--out", str(adapter)]) == 0
+    texts = [json.loads(line)["dialogue"] for line in summaries.read_text("utf-8").splitlines()[:6]]
+    said = []
+    for told in ([str(base)], [str(lora)], [str(base), f"--adapter={adapter}"]):
+        capsys.readouterr()
+        assert run(["translate", *told, *texts]) == 0
+        said.append(capsys.readouterr().out)
+    plain, merged, beside = said
+    assert beside == merged != plain
+
+
 @pytest.mark.parametrize("kept", [0, 1])
 def test_it_goes_on_to_the_same_bits_without_its_base_and_its_files(
     kept: int, summarizer: Path, tmp_path: Path
