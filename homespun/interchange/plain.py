@@ -4,6 +4,7 @@ What every checkpoint of a run has, without the rest: the simplest thing for a p
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from homespun.common.configuration import flatten
@@ -16,7 +17,10 @@ from homespun.interchange.manifest import check_manifest
 from homespun.interchange.options import Reading, Writing
 from homespun.interchange.stored import open_tensors
 from homespun.interchange.weights import Weights
-from homespun.models.settings import ModelConfig, model_settings
+from homespun.layers.lora import merge_adapters
+from homespun.layers.quantized import dequantize_linears
+from homespun.models.classifier import Classifier
+from homespun.models.settings import ModelConfig, PartlyTrainedConfig, model_settings
 from homespun.training.checkpoint import write_tensors
 
 CONFIG, TENSORS = "config.json", "model.safetensors"
@@ -67,11 +71,20 @@ def read_run(run: Path, warn: Callable[[str], None]) -> Weights:
     config = read_settings(checkpoint / CONFIG)
     if config.in_use.reads not in KINDS:
         raise other_reader(run, config, "text")
-    if config.in_use == config:
+    if config.in_use == config and not isinstance(config, PartlyTrainedConfig):
         return read_folder(checkpoint, Reading())
     _, model = load_newest(run, config.in_use.reads, warn)
+    if isinstance(model, Classifier):
+        model = merged(model)
     tensors = {name: parameter.detach() for name, parameter in model.named_parameters()}
     return Weights(model.config, tensors, KINDS[model.config.reads].load(checkpoint, model.config))
+
+
+def merged(model: Classifier) -> Classifier:
+    """The same as a plain model, without low-rank differences and matrices in few bits; the given one is used up."""
+    model.body = dequantize_linears(merge_adapters(model.body))
+    model.config = replace(model.config, trained="full", base_bits=32)
+    return model.eval()
 
 
 def read_settings(path: Path) -> ModelConfig:

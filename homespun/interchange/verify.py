@@ -15,7 +15,6 @@ from homespun.interchange.formats import ROUNDING
 from homespun.interchange.forms import find_fault, model_of
 from homespun.interchange.kinds import KINDS
 from homespun.interchange.weights import Weights
-from homespun.models.encoder_decoder import EncoderDecoder
 
 NEAR = 1e-4  # how far logits of the same weights may lie apart, as a share of the largest
 
@@ -53,7 +52,7 @@ def verify(model: Any, inputs: Any, found: Weights, number: str) -> Verified:
     compare_tensors(tensors, found.tensors, ROUNDING[number])
     batch = kind.batch(model.config)
     with torch.inference_mode():
-        wanted, given = logits_of(model.eval(), batch), logits_of(model_of(found), batch)
+        wanted, given = model.eval()(*batch), model_of(found)(*batch)
     difference = float((wanted - given).abs().max())
     if not difference <= NEAR * max(1.0, float(wanted.abs().max())) and not ROUNDING[number]:
         raise refuse(f"the logits of a fixed batch differ by {difference:.3g}")
@@ -61,11 +60,6 @@ def verify(model: Any, inputs: Any, found: Weights, number: str) -> Verified:
         raise refuse("the logits of a fixed batch are not finite")
     shown = wanted.numel() // model.config.outputs
     return Verified(len(tensors), not ROUNDING[number], shown, kind.unit, difference, same_inputs)
-
-
-def logits_of(model: Any, batch: torch.Tensor) -> torch.Tensor:
-    """What the model says of a batch (B, …); one that translates is shown it as source and target."""
-    return model(batch, batch) if isinstance(model, EncoderDecoder) else model(batch)
 
 
 def compare_tensors(wanted: dict[str, torch.Tensor], found: dict[str, torch.Tensor], rounding: float) -> None:

@@ -6,6 +6,9 @@ that reads from left to right, never the padding behind it (Radford et al. 2018,
 encoder (Devlin et al. 2019, section 3.2). A text longer than the body's window is cut into windows, read each by
 itself; the mean goes over all of them. The body's own read-out, which makes tokens, is left away.
 
+The head behind a decoder is a matrix alone (equation 3 of the former), as in other programs, whose classifiers have no
+other place for a bias: behind an RMSNorm no number is the same for all texts.
+
 Left out: BERT's pooler, which only learns something with pairs of texts; the largest activation of each channel beside
 the mean (Howard and Ruder 2018, section 3.3), which gained nothing here (docs/experiments.md).
 
@@ -39,9 +42,10 @@ class Classifier(nn.Module):
         self.read, only = READINGS[config.body.summarized_at]
         self.places = every_token if config.summary == "mean" else only
         self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(config.width, config.outputs)
+        self.head = nn.Linear(config.width, config.outputs, bias=config.head_bias)
         nn.init.normal_(self.head.weight, std=DEVIATION * config.width**-0.5)
-        nn.init.zeros_(self.head.bias)
+        if config.head_bias:
+            nn.init.zeros_(self.head.bias)
         weights = torch.tensor(config.class_weights or (1.0,) * config.outputs)
         self.register_buffer("class_weights", weights, persistent=False)  # (V,), for the training loss
 

@@ -1,8 +1,8 @@
 """What a run with low-rank differences has learned -> a folder in PEFT's layout.
 
 In: the run folder of a finetuning with ``lora``. Out: the differences, the rows of its control tokens, its tokenizer,
-and the fingerprint of the base, which the run has a copy of. Of a classifier it is the body alone: its head reads one
-token of a text and has a bias, for which PEFT's models have no place.
+and the fingerprint of the base, which the run has a copy of. Of a classifier its head goes with them, and the names of
+its classes.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,9 @@ from pathlib import Path
 
 from homespun.common.errors import UsageError
 from homespun.inference.load import find_newest
+from homespun.interchange.huggingface.peft.head import head_of
 from homespun.interchange.huggingface.peft.onto_base import write_beside
-from homespun.interchange.huggingface.peft.writing import write_adapter
+from homespun.interchange.huggingface.peft.writing import NO_HEAD, write_adapter
 from homespun.interchange.plain import CONFIG, read_settings
 from homespun.models.adapter import Adapter, adapter_of
 from homespun.models.classifier import Classifier
@@ -50,13 +51,12 @@ def export_adapter(run: Path, out: Path, warn: Callable[[str], None]) -> Exporte
     verify_base(folder)
     model = load_model(checkpoint, config)
     adapter = adapter_of(model.body)
-    if isinstance(model, Classifier):
-        warn("only the differences of the body are written: PEFT's layout has no place for this classifier's head")
     tensors, tokenizer = read_tensors(folder.base / WEIGHTS), Tokenizer.load(checkpoint / TOKENIZER)
+    head = head_of(model, tokenizer) if isinstance(model, Classifier) else NO_HEAD
     base = Path(folder.record()["sources"][0]).name
 
     def beside(written: Path) -> None:
-        write_beside(written, base, tensors, adapter.rows, tokenizer, config.body.context)
+        write_beside(written, base, tensors, adapter.rows, tokenizer, config if head.layers else config.body)
 
-    write_adapter(adapter, config.body, out, beside=beside)
+    write_adapter(adapter, config.body, out, beside=beside, head=head)
     return ExportedAdapter(adapter, {file.name: file.stat().st_size for file in sorted(out.iterdir())}, base)

@@ -103,6 +103,7 @@ def follow_texts(choices: Choices, run: RunFolder, manifest: dict[str, Any]) -> 
         "model.labels": labels,
         "model.summary": "mean",
         "model.length": longest,
+        "model.head_bias": shape.body.summarized_at == "first",
         "training.batch_size": batch_size,
         "training.steps": steps,
         "training.warmup_steps": steps // 10,

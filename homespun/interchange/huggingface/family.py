@@ -10,11 +10,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from homespun.common.errors import HomespunError
+from homespun.interchange.forms import Form, forms_of
 from homespun.interchange.huggingface.config_file import ConfigFile
+from homespun.interchange.weights import Weights
 from homespun.models.settings import ModelConfig
 
 LAYER = re.compile(r"\.(\d+)\.")
+BODY = "body."  # before the names of a model that is a part of another
+Tensors = dict[str, torch.Tensor]
 
 
 def keep(name: str) -> str:
@@ -25,6 +31,29 @@ def keep(name: str) -> str:
 def no_reason(_config: Any) -> str | None:
     """Nothing speaks against a model besides its settings."""
     return None
+
+
+def as_they_are(tensors: Tensors, _config: Any) -> Tensors:
+    """Tensors need nothing but names and layout."""
+    return tensors
+
+
+def nothing_besides(weights: Weights, _number: str) -> Tensors:
+    """The same for those that go out."""
+    return weights.tensors
+
+
+@dataclass(frozen=True)
+class Recast:
+    """Between the tensors of a model of ours and those that a family has of it, where it has others besides.
+
+    ``forms(config)``: all that are stored, under names of our kind. ``outgoing(weights, number)``: their values, for a
+    type of weights. ``incoming(tensors, config)``: ours again, or a ``HomespunError`` where it cannot be.
+    """
+
+    forms: Callable[[Any], dict[str, Form]] = forms_of
+    outgoing: Callable[[Weights, str], Tensors] = nothing_besides
+    incoming: Callable[[Tensors, Any], Tensors] = as_they_are
 
 
 @dataclass(frozen=True)
@@ -39,7 +68,7 @@ class Family:
     that follow from the configuration and may lie in a file all the same. ``why_not``: what else speaks against
     writing a model of ours in this family, in words. ``shapes``: the tensors of ours whose numbers stand there in the
     same order but in another shape, which follows from our settings. ``ids_of_end``: further keys of ``config.json``
-    that are to hold the id of the end of a text.
+    that are to hold the id of the end of a text. ``recast``: for tensors that homespun's model does not have.
     """
 
     model_type: str
@@ -56,6 +85,7 @@ class Family:
     why_not: Callable[[Any], str | None] = no_reason
     shapes: Mapping[str, Callable[[Any], tuple[int, ...]]] = field(default_factory=dict)
     ids_of_end: tuple[str, ...] = ()
+    recast: Recast = Recast()
 
     def stored_names(self, ours: str) -> tuple[str, ...]:
         """Where a tensor of ours stands: one name, or one for each part that is fused in it."""
@@ -75,7 +105,7 @@ class Family:
 
     def is_transposed(self, ours: str, shape: tuple[int, ...]) -> bool:
         """Whether a tensor of ours stands in the file with rows and columns exchanged."""
-        return self.inputs_first and len(shape) == 2 and ours.startswith("blocks.")
+        return self.inputs_first and len(shape) == 2 and ours.removeprefix(BODY).startswith("blocks.")
 
     def is_for(self, config: ModelConfig) -> bool:
         """Whether its models are of this architecture at all."""

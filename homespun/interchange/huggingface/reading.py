@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from homespun.common.errors import DamagedFileError, HomespunError, UsageError
-from homespun.interchange.forms import Form, forms_of
+from homespun.interchange.forms import Form
 from homespun.interchange.huggingface.companions import COMPANIONS
 from homespun.interchange.huggingface.config_file import ConfigFile
 from homespun.interchange.huggingface.families import family_of_file
@@ -36,9 +36,13 @@ def read_folder(path: Path, options: Reading) -> Weights:
     check_sizes(file, family, config, source)
     companion = COMPANIONS[config.reads]
     inputs = companion.read(folder, file, config, options)
-    forms = forms_of_file(file, config)
+    forms = forms_of_file(file, family, config)
     options.begin(sum(prod(form.shape) for form in forms.values()))
     tensors = read_tensors(family, config, forms, source, options.advance)
+    try:
+        tensors = family.recast.incoming(tensors, config)
+    except HomespunError as error:
+        raise HomespunError(f"{folder}: {error}") from error
     return companion.fit(Weights(config, tensors, inputs), options)
 
 
@@ -81,9 +85,9 @@ def check_sizes(file: ConfigFile, family: Family, config: ModelConfig, source: T
                 )
 
 
-def forms_of_file(file: ConfigFile, config: ModelConfig) -> dict[str, Form]:
+def forms_of_file(file: ConfigFile, family: Family, config: ModelConfig) -> dict[str, Form]:
     """The tensors that a configuration asks for; sizes that no machine can count are the file's fault."""
     try:
-        return forms_of(config)
+        return family.recast.forms(config)
     except HomespunError as error:
         raise DamagedFileError(f"{file.path}: {error}") from error

@@ -13,7 +13,7 @@ import torch
 
 from homespun.common.errors import DamagedFileError
 from homespun.common.progress import Advance
-from homespun.interchange.forms import Form, forms_of, in_order_of_layers
+from homespun.interchange.forms import Form, in_order_of_layers
 from homespun.interchange.huggingface.family import Family
 from homespun.interchange.stored import TensorSource
 from homespun.interchange.weights import Weights
@@ -136,7 +136,8 @@ def divide(
         yield name, (part.T if family.is_transposed(ours, form.shape) else part).contiguous()
 
 
-def stored_tensors(family: Family, weights: Weights) -> Iterator[tuple[str, torch.Tensor]]:
-    """All tensors of a model as the family stores them, in the order of the model."""
-    for ours, form in forms_of(weights.config).items():
-        yield from divide(family, weights.config, ours, form, weights.tensors[ours])
+def stored_tensors(family: Family, weights: Weights, number: str) -> Iterator[tuple[str, torch.Tensor]]:
+    """All tensors of a model as the family stores them, in the order of the model; ``number``: of what type."""
+    tensors = family.recast.outgoing(weights, number)
+    for ours, form in family.recast.forms(weights.config).items():
+        yield from divide(family, weights.config, ours, form, tensors[ours])

@@ -17,7 +17,7 @@ from homespun.common.files import write_atomic, write_json
 from homespun.interchange.huggingface.config_file import ConfigFile
 from homespun.tokenizer import special as marks
 from homespun.tokenizer.formats import read_vocabulary, recognize
-from homespun.tokenizer.formats.huggingface import vocabulary_of, write_huggingface
+from homespun.tokenizer.formats.huggingface import Frame, vocabulary_of, write_huggingface
 from homespun.tokenizer.formats.named_merges import NAMES_OF_END
 from homespun.tokenizer.formats.reading import json_of, read_bytes, shorten
 from homespun.tokenizer.tokenizer import Tokenizer
@@ -139,28 +139,62 @@ def write_tokenizer(tokenizer: Tokenizer, context: int, folder: Path, ids_of_end
     """All files around a tokenizer; ``AutoTokenizer`` then gives the same ids for the same text."""
     vocabulary = tokenizer.vocabulary
     write_huggingface(vocabulary, folder / TOKENIZER)
-    end, padding = vocabulary.end_of_text, marks.PADDING if marks.PADDING in vocabulary.special_tokens else None
-    of_gaps = {"mask_token": marks.MASK, "cls_token": marks.CLASS, "sep_token": marks.SEPARATOR}
-    flags = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
-    special = sorted(vocabulary.special_tokens.items(), key=lambda entry: entry[1])
+    write_json(folder / CONFIG, settings_of(vocabulary, context))
+    if vocabulary.chat_template is not None:
+        write_atomic(folder / TEMPLATE, vocabulary.chat_template)
+    write_json(folder / GENERATION, special_ids(tokenizer, ids_of_end))
+
+
+def write_framing_tokenizer(tokenizer: Tokenizer, around: Frame, length: int, folder: Path) -> None:
+    """The files of a tokenizer that makes the rows of a classifier: marks ``around`` each text, by name, and no more
+    than ``length`` tokens where its caller cuts; what a text spells is never a special token.
+    """
+    vocabulary = tokenizer.vocabulary
+    write_huggingface(vocabulary, folder / TOKENIZER, around)
     write_json(
         folder / CONFIG,
-        {
-            "tokenizer_class": CLASS,
-            "bos_token": end,
-            "eos_token": end,
-            "pad_token": padding,
-            "unk_token": None,
-            **{key: name for key, name in of_gaps.items() if name in vocabulary.special_tokens},
-            "add_prefix_space": False,
-            "clean_up_tokenization_spaces": False,
-            "model_max_length": context,
-            "added_tokens_decoder": {str(token): {"content": name} | flags for name, token in special},
+        settings_of(vocabulary, length)
+        | {
+            "pad_token": padding_of(vocabulary),
+            "padding_side": "right",
+            "truncation_side": "right",
+            "split_special_tokens": True,
+            # Not the numbers of texts: GPT-2 takes those for tokens.
+            "model_input_names": ["input_ids", "attention_mask"],
         },
     )
     if vocabulary.chat_template is not None:
         write_atomic(folder / TEMPLATE, vocabulary.chat_template)
-    write_json(folder / GENERATION, special_ids(tokenizer, ids_of_end))
+
+
+def padding_of(vocabulary: Vocabulary) -> str:
+    """What fills up the rows of a classifier: a token that no text ends with."""
+    return marks.PADDING if marks.PADDING in vocabulary.special_tokens else vocabulary.end_of_text
+
+
+def padding_id(tokenizer: Tokenizer) -> int:
+    """Its id, by which the library finds the last token of a text."""
+    return tokenizer.special_tokens[padding_of(tokenizer.vocabulary)]
+
+
+def settings_of(vocabulary: Vocabulary, context: int) -> dict[str, Any]:
+    """``tokenizer_config.json``."""
+    end, padding = vocabulary.end_of_text, marks.PADDING if marks.PADDING in vocabulary.special_tokens else None
+    of_gaps = {"mask_token": marks.MASK, "cls_token": marks.CLASS, "sep_token": marks.SEPARATOR}
+    flags = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
+    special = sorted(vocabulary.special_tokens.items(), key=lambda entry: entry[1])
+    return {
+        "tokenizer_class": CLASS,
+        "bos_token": end,
+        "eos_token": end,
+        "pad_token": padding,
+        "unk_token": None,
+        **{key: name for key, name in of_gaps.items() if name in vocabulary.special_tokens},
+        "add_prefix_space": False,
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": context,
+        "added_tokens_decoder": {str(token): {"content": name} | flags for name, token in special},
+    }
 
 
 def special_ids(tokenizer: Tokenizer, ids_of_end: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import torch
 
 from homespun.common.errors import HomespunError
 from homespun.common.files import write_json
-from homespun.interchange.forms import forms_of
 from homespun.interchange.huggingface.companions import COMPANIONS
 from homespun.interchange.huggingface.families import family_of_model
 from homespun.interchange.huggingface.family import Family
@@ -39,7 +38,7 @@ def write_folder(weights: Weights, folder: Path, options: Writing) -> None:
         )
     options.begin(sum(tensor.numel() for tensor in weights.tensors.values()))
     shards = plan_shards(sizes(weights, family, kind), options.shard_bytes)
-    tensors = stored_tensors(family, weights)
+    tensors = stored_tensors(family, weights, options.number)
     places: dict[str, str] = {}
     for number, names in enumerate(shards, start=1):
         file_name = SINGLE if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
@@ -73,7 +72,7 @@ def sizes(weights: Weights, family: Family, kind: torch.dtype) -> list[tuple[str
     """Name and bytes of every tensor as it will be stored, in order; nothing is copied for it."""
     return [
         (name, part.numel() * kind.itemsize)
-        for ours, form in forms_of(weights.config).items()
+        for ours, form in family.recast.forms(weights.config).items()
         for name, part in divide(family, weights.config, ours, form, torch.empty(form.shape, device="meta"))
     ]
 

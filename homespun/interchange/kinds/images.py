@@ -28,10 +28,10 @@ def record(inputs: None) -> dict[str, Any]:
     return {}
 
 
-def fixed_batch(config: ViTConfig) -> torch.Tensor:
+def fixed_batch(config: ViTConfig) -> tuple[torch.Tensor]:
     """The same images of chance (B, K, S, S) every time, from their pixels."""
     shape = (IMAGES_OF_BATCH, config.image_size, config.image_size, config.channels)
-    return inputs_of(np.random.default_rng(SEED).integers(0, 256, shape, dtype=np.uint8))
+    return (inputs_of(np.random.default_rng(SEED).integers(0, 256, shape, dtype=np.uint8)),)
 
 
 def compare(config: ViTConfig, inputs: None, found: Weights) -> str:

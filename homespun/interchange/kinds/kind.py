@@ -17,16 +17,16 @@ class Kind:
     """``inputs`` below is what ``Weights.inputs`` is of this kind.
 
     ``save(inputs, folder)``: into a folder of homespun's own; its file there, if it has one. ``load(folder, config)``:
-    back, checked. ``record(inputs)``: what a checkpoint says of it. ``batch(config)``: the same inputs (B, …) every
-    time; ``unit``: what logits are made for each of, in words. ``compare(config, inputs, found)``: a ``HomespunError``
-    for the first difference to the ``Weights`` that were found, else what was compared, in words. ``sizes(config)``:
-    what the model can be shown, for programs; ``in_words(config)``: the same for people.
+    back, checked. ``record(inputs)``: what a checkpoint says of it. ``batch(config)``: what the model is asked, tensors
+    (B, …), the same every time; ``unit``: what logits are made for each of, in words. ``compare(config, inputs,
+    found)``: a ``HomespunError`` for the first difference to the ``Weights`` that were found, else what was compared,
+    in words. ``sizes(config)``: what the model can be shown, for programs; ``in_words(config)``: the same for people.
     """
 
     save: Callable[[Any, Path], Path | None]
     load: Callable[[Path, Any], Any]
     record: Callable[[Any], dict[str, Any]]
-    batch: Callable[[Any], torch.Tensor]
+    batch: Callable[[Any], tuple[torch.Tensor, ...]]
     unit: str
     compare: Callable[[Any, Any, Weights], str]
     sizes: Callable[[Any], dict[str, int]]

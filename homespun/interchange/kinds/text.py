@@ -10,7 +10,7 @@ from homespun.interchange.differences import refuse
 from homespun.interchange.hostile_texts import hostile_texts
 from homespun.interchange.kinds.kind import Kind, compare_settings
 from homespun.interchange.weights import Weights
-from homespun.models.settings import TextModelConfig
+from homespun.models.settings import EncoderDecoderConfig, TextModelConfig
 from homespun.tokenizer.tokenizer import Tokenizer
 
 FILE = "tokenizer.json"
@@ -38,10 +38,11 @@ def record(tokenizer: Tokenizer) -> dict[str, Any]:
     return {"identity": tokenizer.identity()}
 
 
-def fixed_batch(config: TextModelConfig) -> torch.Tensor:
-    """The same token ids (B, T) every time."""
+def fixed_batch(config: TextModelConfig) -> tuple[torch.Tensor, ...]:
+    """The same token ids (B, T) every time; whoever translates is shown them as source and target."""
     chance = torch.Generator().manual_seed(SEED)
-    return torch.randint(config.vocabulary_size, (ROWS, min(LONGEST_ROW, config.context)), generator=chance)
+    ids = torch.randint(config.vocabulary_size, (ROWS, min(LONGEST_ROW, config.context)), generator=chance)
+    return (ids, ids) if isinstance(config, EncoderDecoderConfig) else (ids,)
 
 
 def compare(config: TextModelConfig, tokenizer: Tokenizer, found: Weights) -> str:

@@ -45,6 +45,9 @@ from homespun.tokenizer.vocabulary import Vocabulary
 
 BYTE_LEVEL_PATTERN = "gpt2"  # what ByteLevel splits by itself
 
+Frame = tuple[tuple[str, ...], tuple[str, ...]]  # names of special tokens before a text and behind it
+NO_FRAME: Frame = ((), ())
+
 LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -70,7 +73,8 @@ DIGITS = r"\p{N}++"
 GROUPED_DIGITS = r"(?<!\p{N})\p{N}{1,2}(?=(?:\p{N}{3})++(?!\p{N}))|\p{N}{1,3}"
 
 # What may stand around the ids without changing those of the text.
-HARMLESS_PROCESSORS = ("ByteLevel", "TemplateProcessing", "RobertaProcessing", "BertProcessing")
+TEMPLATE = "TemplateProcessing"
+HARMLESS_PROCESSORS = ("ByteLevel", TEMPLATE, "RobertaProcessing", "BertProcessing")
 
 
 def spellings_of(pattern: str) -> tuple[str, ...]:
@@ -264,8 +268,11 @@ def check_that_merges_suffice(vocabulary: Vocabulary) -> None:
             raise refuse(f"model.ignore_merges is true and merging does not make the token {shorten(raw)}")
 
 
-def write_huggingface(vocabulary: Vocabulary, path: Path) -> None:
-    """Write ``tokenizer.json``. The chat template is not in the format, nor which token divides documents."""
+def write_huggingface(vocabulary: Vocabulary, path: Path, around: Frame = NO_FRAME) -> None:
+    """Write ``tokenizer.json``. The chat template is not in the format, nor which token divides documents.
+
+    ``around``: names of the special tokens that ``tokenizers`` is to put before and behind each text.
+    """
     names = names_of(vocabulary)
     special = dict(vocabulary.special_tokens)
     # The special tokens stand in the vocabulary of the model too: else the reader gives them the next free ids.
@@ -282,7 +289,7 @@ def write_huggingface(vocabulary: Vocabulary, path: Path) -> None:
         ],
         "normalizer": None,
         "pre_tokenizer": byte_level if vocabulary.pattern == BYTE_LEVEL_PATTERN else split_and(byte_level, vocabulary),
-        "post_processor": None,
+        "post_processor": post_processor(around, special) if any(around) else None,
         "decoder": byte_level,
         "model": {
             "type": "BPE",
@@ -298,6 +305,32 @@ def write_huggingface(vocabulary: Vocabulary, path: Path) -> None:
         },
     }
     write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def post_processor(around: Frame, special: Mapping[str, int]) -> dict[str, Any]:
+    """Return the part that puts tokens around a text."""
+    before, behind = ([{"SpecialToken": {"id": name, "type_id": 0}} for name in names] for names in around)
+    first, second = ([*before, {"Sequence": {"id": letter, "type_id": 0}}, *behind] for letter in "AB")
+    names = sorted({*around[0], *around[1]})
+    added = {name: {"id": name, "ids": [special[name]], "tokens": [name]} for name in names}
+    return {"type": TEMPLATE, "single": first, "pair": first + second, "special_tokens": added}
+
+
+def read_frame(processor: Any) -> Frame | None:
+    """Return the names of what a post-processor puts around a text; None for one that is not written as ours is."""
+    if not processor:
+        return NO_FRAME
+    parts = [part for part in parts_of(processor, "processors") if type_of(part) != "ByteLevel"]
+    if not parts:
+        return NO_FRAME
+    steps = parts[0].get("single") if len(parts) == 1 and type_of(parts[0]) == TEMPLATE else None
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        return None
+    names = [step["SpecialToken"].get("id") if isinstance(step.get("SpecialToken"), dict) else None for step in steps]
+    if names.count(None) != 1:
+        return None
+    place = names.index(None)
+    return tuple(map(str, names[:place])), tuple(map(str, names[place + 1 :]))
 
 
 def split_and(byte_level: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:

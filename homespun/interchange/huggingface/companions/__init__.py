@@ -5,8 +5,9 @@ In: ``ModelConfig.reads``. Out: a ``Companion``, the functions for it. To add on
 
 from homespun.interchange.huggingface.companions.companion import Companion
 from homespun.interchange.huggingface.companions.images import IMAGES
+from homespun.interchange.huggingface.companions.labelled import LABELLED
 from homespun.interchange.huggingface.companions.text import TEXT
 
-COMPANIONS: dict[str, Companion] = {"text": TEXT, "images": IMAGES}
+COMPANIONS: dict[str, Companion] = {"text": TEXT, "images": IMAGES, "labelled texts": LABELLED}
 
 __all__ = ["COMPANIONS", "Companion"]

@@ -1,6 +1,7 @@
 """The families there are: one file each, one line here. The first that can hold a model is the one it is written as."""
 
 from homespun.common.errors import HomespunError
+from homespun.interchange.huggingface.classifiers import classifier_of, is_classifier, without_read_out
 from homespun.interchange.huggingface.config_file import ConfigFile
 from homespun.interchange.huggingface.families.bert import BERT
 from homespun.interchange.huggingface.families.gpt1 import GPT1
@@ -12,7 +13,7 @@ from homespun.interchange.huggingface.families.qwen2 import QWEN2
 from homespun.interchange.huggingface.families.qwen3 import QWEN3
 from homespun.interchange.huggingface.families.vit import VIT
 from homespun.interchange.huggingface.family import Family
-from homespun.models.settings import ModelConfig
+from homespun.models.settings import ClassifierConfig, ModelConfig
 from homespun.tokenizer.formats.reading import shorten
 
 FAMILIES: dict[str, Family] = {
@@ -32,6 +33,8 @@ def family_of_file(config: ConfigFile) -> Family:
         )
         raise HomespunError(f"{config.path}: unknown {what}; {known}")
     family = FAMILIES[model_type]
+    if is_classifier(family, architectures):
+        family = classifier_of(family)
     if architectures is not None and (
         not isinstance(architectures, list) or not set(map(str, architectures)) <= set(family.architectures)
     ):
@@ -48,8 +51,13 @@ def family_of_file(config: ConfigFile) -> Family:
 def family_of_model(config: ModelConfig, advice: str = "--format safetensors keeps the model as it is") -> Family:
     """The first family that can hold a model of ours; if none can, the line says what the nearest one lacks.
 
-    ``advice`` ends that line.
+    ``advice`` ends that line. A classifier is written as what its body is, with a head.
     """
+    if isinstance(config, ClassifierConfig):
+        family = classifier_of(family_of_model(without_read_out(config.body), advice))
+        if reason := family.why_not(config):
+            raise HomespunError(f"Hugging Face's layout has no place for this classifier: {reason}; {advice}")
+        return family
     faults = {name: family.faults(config) for name, family in FAMILIES.items()}
     # One of the same architecture comes nearer than any of another, of which nothing else is told.
     nearest = min(faults, key=lambda name: (not FAMILIES[name].is_for(config), len(faults[name])))

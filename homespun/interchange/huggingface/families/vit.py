@@ -7,9 +7,9 @@ model has other names in the memory of version 5 of the library; its files keep 
 import re
 from typing import Any
 
-from homespun.images.read import MOST_CLASSES
 from homespun.interchange.huggingface.config_file import MOST_LAYERS, ConfigFile
 from homespun.interchange.huggingface.family import Family
+from homespun.interchange.huggingface.labels import read_labels, unnamed, write_labels
 from homespun.models.settings import ViTConfig
 
 EMBEDDINGS, BLOCK = "vit.embeddings.", "vit.encoder.layer.{}."
@@ -37,7 +37,6 @@ IN_FILES = {
     "mlp.fc1": "intermediate.dense",
     "mlp.fc2": "output.dense",
 }
-UNNAMED = "LABEL_{}"  # the library's name of a class that has none
 
 
 def name_in_files(name: str) -> str:
@@ -69,24 +68,6 @@ def read(config: ConfigFile) -> dict[str, Any]:
     }
 
 
-def read_labels(config: ConfigFile) -> tuple[str, ...]:
-    """The classes' names, which the file numbers; without them there are as many as ``num_labels``, in doubt two."""
-    if config.get("id2label", None) is None:
-        return unnamed(config.whole("num_labels", 2, most=MOST_CLASSES))
-    named = config.get("id2label")
-    count = len(named) if isinstance(named, dict) else 0
-    found = (named.get(str(number)) for number in range(count))
-    labels = tuple(label for label in found if isinstance(label, str) and label.isprintable())
-    if not labels or len(labels) < count:
-        raise config.wrong("id2label", "a printable name for each class, numbered from 0 without a gap")
-    return labels
-
-
-def unnamed(classes: int) -> tuple[str, ...]:
-    """What the library calls so many classes that nobody has named."""
-    return tuple(UNNAMED.format(number) for number in range(classes))
-
-
 def why_not(config: ViTConfig) -> str | None:
     """Names that would not come back as they are."""
     if config.labels == unnamed(config.classes) or not all(label.isprintable() for label in config.labels):
@@ -110,8 +91,7 @@ def write(config: ViTConfig) -> dict[str, Any]:
         "attention_probs_dropout_prob": 0.0,
         "hidden_act": "gelu",
         "qkv_bias": True,
-        "id2label": {str(number): label for number, label in enumerate(labels)},
-        "label2id": {label: number for number, label in enumerate(labels)},
+        **write_labels(labels),
     }
 
 

@@ -1,9 +1,9 @@
 """Which base an adapter is for: what lies beside PEFT's files, and an adapter's folder brought onto a base.
 
 ``write_beside``: ``base.json`` with the name and the fingerprint of the base's weights, and the tokenizer, which may
-have tokens that the base lacks. ``bring``: the folder and a base in, its adapter and the tokenizer that belongs to both
-out; one for another base is a line. Folders of others have no ``base.json``: they are taken if all shapes fit, and it
-is said that no more is known.
+have tokens that the base lacks; of a classifier, the names of its classes. ``bring``: the folder and a base in, its
+adapter and the tokenizer that belongs to both out; one for another base is a line. Folders of others have no
+``base.json``: they are taken if all shapes fit, and it is said that no more is known.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,18 +14,27 @@ import torch
 
 from homespun.common.errors import DamagedFileError, HomespunError
 from homespun.common.files import write_json
+from homespun.interchange.huggingface.companions.labelled import frame_of
 from homespun.interchange.huggingface.config_file import ConfigFile
+from homespun.interchange.huggingface.labels import write_labels
 from homespun.interchange.huggingface.peft.places import family_with_adapters
 from homespun.interchange.huggingface.peft.reading import AdapterFolder
-from homespun.interchange.huggingface.tokenizer_files import TOKENIZER, read_tokenizer, write_tokenizer
+from homespun.interchange.huggingface.tokenizer_files import (
+    TOKENIZER,
+    padding_id,
+    read_tokenizer,
+    write_framing_tokenizer,
+    write_tokenizer,
+)
 from homespun.interchange.manifest import NAME as MANIFEST
 from homespun.interchange.options import tell_nobody
 from homespun.models.adapter import EMBEDDING, Adapter, Rows, check_adapter
 from homespun.models.fingerprint import fingerprint
-from homespun.models.settings import ModelConfig, TextModelConfig
+from homespun.models.settings import ClassifierConfig, ModelConfig, TextModelConfig
 from homespun.tokenizer.formats.reading import shorten
 from homespun.tokenizer.tokenizer import Tokenizer
 
+CLASSES = "classes.json"  # what the library's classifier is to be told besides where its base is
 FILE, FORMAT, VERSION = "base.json", "homespun-base", 1
 SHOWN = 12  # digits of a fingerprint that people are shown
 
@@ -41,12 +50,21 @@ class Brought:
 
 
 def write_beside(
-    folder: Path, name: str, tensors: Tensors, rows: tuple[Rows, ...], tokenizer: Tokenizer, context: int
+    folder: Path,
+    name: str,
+    tensors: Tensors,
+    rows: tuple[Rows, ...],
+    tokenizer: Tokenizer,
+    config: ModelConfig,
 ) -> None:
-    """``tensors``: the base's, by homespun's names; ``name``: what people call it."""
+    """``tensors``: the base's, by homespun's names; ``name``: what people call it; ``config``: of what it became."""
     digits = fingerprint(tensors, {one.tensor: one.places for one in rows})
     write_json(folder / FILE, {"format": FORMAT, "version": VERSION, "name": name, "fingerprint": digits})
-    write_tokenizer(tokenizer, context, folder)
+    if isinstance(config, ClassifierConfig):
+        write_framing_tokenizer(tokenizer, frame_of(config.body, tokenizer), config.positions_in_row, folder)
+        write_json(folder / CLASSES, write_labels(config.labels) | {"pad_token_id": padding_id(tokenizer)})
+    elif isinstance(config, TextModelConfig):
+        write_tokenizer(tokenizer, config.context, folder)
 
 
 def bring(

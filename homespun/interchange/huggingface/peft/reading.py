@@ -48,25 +48,31 @@ class Layer:
 
 @dataclass(frozen=True)
 class AdapterFolder:
-    """Settings and tensors, each read and checked by itself; nothing is known of the model yet."""
+    """Settings and tensors, each read and checked by itself; nothing is known of the model yet.
+
+    ``whole``: layers that it may have beside its differences, by the end of their names.
+    """
 
     settings: Settings
     source: SafetensorsFile
+    whole: tuple[str, ...] = ()
 
     @classmethod
-    def open(cls, folder: Path, warn: Callable[[str], None] = tell_nobody) -> "AdapterFolder":
+    def open(
+        cls, folder: Path, warn: Callable[[str], None] = tell_nobody, whole: tuple[str, ...] = ()
+    ) -> "AdapterFolder":
         """The two files; whatever is missing, damaged or cannot be honoured is one line."""
         if not folder.is_dir():
             raise UsageError(f"there is no folder {folder}; an adapter is a folder with {SETTINGS} and {WEIGHTS}")
         check_manifest(folder)
         if not (folder / SETTINGS).is_file():
             raise HomespunError(f"{folder} has no {SETTINGS}; it is no adapter in PEFT's layout")
-        settings = read_settings(folder / SETTINGS, warn)
+        settings = read_settings(folder / SETTINGS, warn, whole)
         if (folder / PICKLE).exists() and not (folder / WEIGHTS).exists():
             raise refuse_pickled(folder / PICKLE, WEIGHTS)
         if not (folder / WEIGHTS).is_file():
             raise HomespunError(f"{folder} has no {WEIGHTS}; get it again")
-        return cls(settings, SafetensorsFile(folder / WEIGHTS))
+        return cls(settings, SafetensorsFile(folder / WEIGHTS), whole)
 
     def read(self, config: ModelConfig, tensors: Mapping[str, torch.Tensor]) -> Adapter:
         """The adapter for a model of ours, of which ``tensors`` are the weights."""
@@ -88,6 +94,11 @@ class AdapterFolder:
         except HomespunError as error:
             raise HomespunError(f"{self.source.path}: {error}") from error
         return adapter
+
+    def whole_layers(self) -> dict[str, torch.Tensor]:
+        """Their tensors, by their names in the model."""
+        names = [name for name in self.source.names() if is_of(name, self.whole)]
+        return {name.removeprefix(PREFIX): self.source.read(name) for name in names}
 
     def tokens(self, family: Family, config: TextModelConfig) -> dict[str, tuple[int, ...]]:
         """Of which tables of ours the adapter has rows, and for which tokens.
@@ -152,7 +163,8 @@ class AdapterFolder:
     def layers(self, family: Family, places: Mapping[str, Place]) -> dict[str, Layer]:
         """What the file has, by the family's full names of the layers; each has both factors."""
         layers: dict[str, Layer] = {}
-        for stored in (name for name in self.source.names() if not is_of_tokens(name)):
+        of_others = [name for name in self.source.names() if is_of_tokens(name) or is_of(name, self.whole)]
+        for stored in (name for name in self.source.names() if name not in of_others):
             found = NAME.fullmatch(stored)
             if not found:
                 raise HomespunError(
@@ -241,6 +253,12 @@ class AdapterFolder:
 def is_of_tokens(stored: str) -> bool:
     """Whether a tensor has rows of single tokens."""
     return TOKENS in stored
+
+
+def is_of(stored: str, layers: tuple[str, ...]) -> bool:
+    """Whether a tensor is of one of these layers, or of a layer within one."""
+    parts = stored.removeprefix(PREFIX).split(".")
+    return any(layer in parts for layer in layers) and not stored.endswith(PARTS)
 
 
 def words(names: Iterable[str]) -> str:

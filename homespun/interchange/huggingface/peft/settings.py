@@ -18,7 +18,7 @@ from homespun.interchange.huggingface.config_file import ConfigFile
 from homespun.interchange.huggingface.peft.places import Place
 from homespun.tokenizer.formats.reading import shorten
 
-LORA, ALL_LINEAR = "LORA", "all-linear"
+LORA, ALL_LINEAR, WHOLE = "LORA", "all-linear", "modules_to_save"
 DEFAULT_RANK = DEFAULT_ALPHA = 8
 MOST_RANK, MOST_TOKENS = 1 << 20, 1 << 32
 # How the two factors began does not matter to what became of them; the other ways there are (PiSSA, OLoRA, CorDA,
@@ -27,7 +27,7 @@ STARTS = (True, False, "gaussian", "eva", "orthogonal", "mica")
 # Keys that must be empty, and what homespun computes instead.
 REFUSED = {
     "use_dora": "plain differences, without DoRA's magnitudes",
-    "modules_to_save": "low-rank differences alone, and no layers saved whole",
+    WHOLE: "low-rank differences alone, and no layers saved whole",
     "lora_bias": "low-rank differences of matrices alone, and no biases",
     "target_parameters": "differences of whole layers only",
     "layer_replication": "adapters of a model's own layers, each once",
@@ -113,8 +113,10 @@ def is_named(layer: str, names: Names) -> bool:
     return any(layer == name or layer.endswith(f".{name}") for name in names)
 
 
-def read_settings(path: Path, warn: Callable[[str], None]) -> Settings:
-    """The whole file; what homespun cannot honour is one line that names the key."""
+def read_settings(path: Path, warn: Callable[[str], None], whole: tuple[str, ...] = ()) -> Settings:
+    """The whole file; what homespun cannot honour is one line that names the key. ``whole``: layers that it may have
+    saved whole, which are a classifier's head.
+    """
     file = ConfigFile.load(path)
     file.demand("peft_type", LORA, default=None)
     file.demand("bias", "none", default="none")
@@ -122,7 +124,7 @@ def read_settings(path: Path, warn: Callable[[str], None]) -> Settings:
     if (start.lower() if isinstance(start, str) else start) not in STARTS:
         raise file.refuse("init_lora_weights", start, "differences to the base as it is, which that start changes")
     for key, computes in REFUSED.items():
-        if value := file.get(key, None):
+        if (value := file.get(key, None)) and not (key == WHOLE and value == list(whole)):
             raise file.refuse(key, value, computes)
     for key, value in file.values.items():
         if value and key not in HARMLESS:

@@ -6,11 +6,14 @@ and checksums, read back and compared before the folder gets its name.
 Rows of single tokens are PEFT's ``trainable_token_indices``: they stand for the base's own, also where embedding and
 head are one. Of an adapter with new tokens, the base must have rows for them before PEFT loads it there
 (``resize_token_embeddings``).
+
+A classifier's head goes with its body's differences, as layers that are saved whole (``modules_to_save``).
 """
 
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +33,27 @@ from homespun.interchange.huggingface.peft.reading import (
     TOKENS,
     UP,
     WEIGHTS,
-    read_adapter,
+    AdapterFolder,
 )
-from homespun.interchange.huggingface.peft.settings import LORA, is_named
+from homespun.interchange.huggingface.peft.settings import LORA, WHOLE, is_named
 from homespun.interchange.huggingface.writing import METADATA, rounded
 from homespun.interchange.manifest import write_manifest
 from homespun.models.adapter import Adapter, Difference, Rows, check_adapter
 from homespun.models.settings import TextModelConfig
 from homespun.training.checkpoint import write_tensors
 
+
+@dataclass(frozen=True)
+class Head:
+    """What a classifier has in the place of the base's own read-out: its ``tensors`` and the ``layers`` they are of, by
+    the names of the family.
+    """
+
+    layers: tuple[str, ...] = ()
+    tensors: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+
+NO_HEAD, CLASSIFIER = Head(), "SEQ_CLS"
 TASKS = {"gpt": "CAUSAL_LM", "encoder_decoder": "SEQ_2_SEQ_LM"}
 NEAR = 1e-12  # an alpha that is a whole number but for the rounding of scale x rank is that number
 
@@ -53,6 +68,7 @@ def write_adapter(
     out: Path,
     base: str | None = None,
     beside: Callable[[Path], None] = nothing_else,
+    head: Head = NO_HEAD,
 ) -> None:
     """Make the folder ``out``. ``base`` is what PEFT calls ``base_model_name_or_path``; ``beside`` adds further files.
 
@@ -74,16 +90,20 @@ def write_adapter(
     rows = {theirs[one.tensor]: one.in_order() for one in adapter.rows}
     with atomic_folder(out) as folder:
         facts = {
-            "task_type": TASKS.get(config.architecture),
+            "task_type": CLASSIFIER if head.layers else TASKS.get(config.architecture),
             "base_model_name_or_path": base,
             "fan_in_fan_out": family.inputs_first,
         }
-        facts |= settings_of(layers, list(places)) | {"trainable_token_indices": tokens_of(rows)}
+        facts |= settings_of(layers, [*places, *head.layers]) | {"trainable_token_indices": tokens_of(rows)}
+        facts |= {WHOLE: [name.rpartition(".")[2] for name in head.layers] or None}
         write_json(folder / SETTINGS, facts)
-        write_tensors(dict(stored_tensors(places, layers)) | stored_rows(rows), folder / WEIGHTS, METADATA)
+        of_head = {PREFIX + name: rounded(one, torch.float32, name) for name, one in head.tensors.items()}
+        write_tensors(dict(stored_tensors(places, layers)) | stored_rows(rows) | of_head, folder / WEIGHTS, METADATA)
         beside(folder)
         write_manifest(folder)
-        check_written(read_adapter(folder, config, {}), layers, rows)
+        written = AdapterFolder.open(folder, whole=tuple(facts[WHOLE] or ()))
+        check_written(written.read(config, {}), layers, rows)
+        check_head(written.whole_layers(), head)
 
 
 def tokens_of(rows: Mapping[str, Rows]) -> dict[str, list[int]] | None:
@@ -136,7 +156,6 @@ def settings_of(layers: Mapping[str, Difference], all_layers: list[str]) -> dict
         "bias": "none",
         "use_rslora": False,
         "use_dora": False,
-        "modules_to_save": None,
         "init_lora_weights": True,
         "inference_mode": True,
     }
@@ -177,3 +196,10 @@ def check_written(found: Adapter, layers: Mapping[str, Difference], rows: Mappin
         one = read.get(meant.tensor)
         if one is None or one.places != meant.places or not torch.equal(one.values, meant.values):
             raise HomespunError(f"what was written is not the adapter: rows of {name} are others; please report this")
+
+
+def check_head(found: Mapping[str, torch.Tensor], head: Head) -> None:
+    """The same for the layers that were saved whole."""
+    for name in found.keys() | head.tensors.keys():
+        if name not in found or name not in head.tensors or not torch.equal(found[name], head.tensors[name]):
+            raise HomespunError(f"what was written is not the adapter: {name} is another; please report this")
