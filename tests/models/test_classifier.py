@@ -39,6 +39,15 @@ def config_of(name: str, **changes: Any) -> ClassifierConfig:
     return replace(ClassifierConfig(body=BODIES[name], labels=LABELS), **changes)
 
 
+def test_a_head_without_a_bias_is_a_matrix_alone() -> None:
+    model = build_model(config_of("gpt", head_bias=False)).eval()
+    tokens, documents = batch_of(0)
+    with torch.inference_mode():
+        last = model.body.hidden(tokens[:1])[0, -1]  # (C)
+        torch.testing.assert_close(model(tokens, documents)[0], model.head.weight @ last, rtol=1e-4, atol=1e-5)
+    assert "head.bias" not in dict(model.named_parameters())
+
+
 def batch_of(padding: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Three texts of different lengths, filled up with ``padding``."""
     tokens = torch.randint(40, (3, 16), generator=torch.Generator().manual_seed(1))

@@ -14,15 +14,23 @@ from safetensors.torch import load_file, save_file
 from homespun.cli.main import run
 from homespun.common.errors import HomespunError
 from homespun.common.progress import Silent
-from homespun.inference.load import load_for_inference
+from homespun.inference.classify import chances_of
+from homespun.inference.load import load_for_classification, load_for_inference
 from homespun.interchange.adapted import load_adapted
 from homespun.interchange.export import export_model
 from homespun.interchange.formats import FORMATS
+from homespun.interchange.huggingface.peft.head import head_of
+from homespun.interchange.huggingface.peft.onto_base import write_beside
+from homespun.interchange.huggingface.peft.writing import write_adapter
 from homespun.interchange.options import Reading, Writing
+from homespun.models.adapter import adapter_of
+from homespun.models.registry import build_model
+from homespun.models.settings import BERTConfig, ClassifierConfig
 from homespun.pipeline.import_run import import_run
 from homespun.tokenizer.chat import can_chat
+from homespun.tokenizer.special import DEFAULT_SPECIAL_TOKENS
 from homespun.tokenizer.tokenizer import Tokenizer
-from tests.interchange.conftest import MERGES, our_model
+from tests.interchange.conftest import MERGES, our_model, randomize
 from tests.pipeline.conftest import TINY, fail
 
 TOKENIZER = Tokenizer("gpt2", MERGES, ["<|endoftext|>"])  # without the control tokens of a conversation
@@ -334,13 +342,90 @@ def test_a_run_without_differences_is_one_line(
     assert not (tmp_path / "x").exists()
 
 
-def test_of_a_classifier_it_is_the_body(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["finetune", "classify", str(place / "base"), str(place / "table.csv"), "--out", str(tmp_path / "c")]
-    assert run([*command, *OPTIONS]) == 0
+@pytest.fixture(scope="module")
+def classifier(place: Path) -> Path:
+    out = place / "classifier"
+    command = ["finetune", "classify", str(place / "base"), str(place / "table.csv"), "--out", str(out), *OPTIONS]
+    assert run(command) == 0
+    return out
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_of_a_classifier_the_head_goes_along(
+    place: Path, classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "x"
     capsys.readouterr()
-    assert run(["export", str(tmp_path / "c"), "--format", "peft", "--out", str(tmp_path / "x"), "--json"]) == 0
-    said = capsys.readouterr()
-    assert "only the differences of the body are written" in said.err
-    record = json.loads(said.out)
+    assert run(["export", str(classifier), "--format", "peft", "--out", str(out), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
     assert (record["differences"], record["tokens"], record["base"]) == (21, 0, "base")
-    assert load_adapted(place / "base", [str(tmp_path / "x")], pytest.fail).names == ["x"]
+    values, classes = (json.loads((out / name).read_text("utf-8")) for name in (CONFIG, "classes.json"))
+    assert (values["task_type"], values["modules_to_save"]) == ("SEQ_CLS", ["score"])
+    assert classes["id2label"] == {"0": "no", "1": "yes"}
+    line = fail(["generate", str(place / "base"), "--adapter", str(out), "--prompt", "a"], capsys)
+    assert "modules_to_save is ['score']; homespun computes low-rank differences alone" in line
+    ours, tokenizer = load_for_classification(classifier, pytest.fail)
+    check_in_the_library(ours, tokenizer, place / "shared", out)
+
+
+def check_in_the_library(ours: Any, tokenizer: Tokenizer, base: Path, adapter: Path) -> None:
+    """PEFT's model of the exported base and adapter has the logits of ours, its tokenizer the rows."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        transformers, peft = pytest.importorskip("transformers"), pytest.importorskip("peft")
+    told = json.loads((adapter / "classes.json").read_text("utf-8"))
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(base, **told)
+    theirs = peft.PeftModel.from_pretrained(theirs, adapter).eval()
+    assert [theirs.config.id2label[number] for number in range(2)] == ["no", "yes"]
+    texts = ["yes 3", "no", "", "the other in the error <|endoftext|>"]
+    found = transformers.AutoTokenizer.from_pretrained(adapter)(
+        texts, padding=True, truncation=True, return_tensors="pt"
+    )
+    with torch.inference_mode():
+        chances = theirs(**found).logits.double().softmax(-1)
+    torch.testing.assert_close(chances.numpy(), chances_of(ours, tokenizer, texts), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_of_an_encoder_too(tmp_path: Path) -> None:
+    """BERT's pooler and head are saved whole; the base is the run's own, exported as what fills gaps."""
+    known = Tokenizer("gpt2", MERGES, (*DEFAULT_SPECIAL_TOKENS, *BERTConfig.special_tokens))
+    body = BERTConfig(context=96, layers=2, width=32, heads=4, vocabulary_size=known.vocabulary_size)
+    base = randomize(build_model(body))
+    export_model(base, known, FORMATS["huggingface"], tmp_path / "shared", Writing(), Silent())
+    config = ClassifierConfig(body=body, labels=("no", "yes"), trained="lora", lora_rank=2)
+    ours = build_model(config)
+    parameters = dict(base.named_parameters())
+    with torch.no_grad():
+        for name, parameter in ours.body.named_parameters():
+            if name in parameters:
+                parameter.copy_(parameters[name])
+            elif name.endswith(".up"):
+                parameter.normal_(std=0.1)
+
+    def beside(folder: Path) -> None:
+        write_beside(folder, "base", {**parameters}, (), known, config)
+
+    write_adapter(adapter_of(ours.body), body, tmp_path / "x", beside=beside, head=head_of(ours, known))
+    values = json.loads((tmp_path / "x" / CONFIG).read_text("utf-8"))
+    assert values["modules_to_save"] == ["classifier", "pooler"]
+    check_in_the_library(ours.eval(), known, tmp_path / "shared", tmp_path / "x")
+
+
+def test_a_classifier_goes_out_whole_and_comes_back(
+    classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its differences added; ``homespun classify`` says the same of what comes back."""
+    texts, told = ["yes 3", "no"], []
+    assert run(["export", str(classifier), "--format", "huggingface", "--out", str(tmp_path / "shared")]) == 0
+    said = capsys.readouterr().out
+    assert "logits of 4 texts within" in said and "names of 2 classes" in said
+    assert run(["import", str(tmp_path / "shared"), "--out", str(tmp_path / "back")]) == 0
+    assert "2 classes, texts of up to" in capsys.readouterr().out
+    for folder in (classifier, tmp_path / "back"):
+        assert run(["classify", str(folder), *texts, "--json"]) == 0
+        told.append([one["classes"] for one in json.loads(capsys.readouterr().out)])
+    for one, other in zip(*told, strict=True):
+        assert one == pytest.approx(other, abs=1e-5)
+    assert run(["report", str(tmp_path / "back")]) == 0
+    assert "it is no classifier" not in fail(["generate", str(tmp_path / "back"), "--prompt", "a"], capsys, 2)

@@ -178,4 +178,4 @@ def without_pooler(tensors: Tensors, config: ClassifierConfig) -> Tensors:
             "homespun's classifiers have not; only such ones that homespun exported come back"
         )
     kept = {name: tensor for name, tensor in tensors.items() if name not in (POOLER, POOLER_BIAS)}
-    return kept | {HEAD: tensors[HEAD] / scale}
+    return kept | {HEAD: tensors[HEAD] * scale}

@@ -95,13 +95,14 @@ def write_adapter(
             "fan_in_fan_out": family.inputs_first,
         }
         facts |= settings_of(layers, [*places, *head.layers]) | {"trainable_token_indices": tokens_of(rows)}
-        facts |= {WHOLE: [name.rpartition(".")[2] for name in head.layers] or None}
+        names = [name.rpartition(".")[2] for name in head.layers]
+        facts |= {WHOLE: names or None}
         write_json(folder / SETTINGS, facts)
         of_head = {PREFIX + name: rounded(one, torch.float32, name) for name, one in head.tensors.items()}
         write_tensors(dict(stored_tensors(places, layers)) | stored_rows(rows) | of_head, folder / WEIGHTS, METADATA)
         beside(folder)
         write_manifest(folder)
-        written = AdapterFolder.open(folder, whole=tuple(facts[WHOLE] or ()))
+        written = AdapterFolder.open(folder, whole=tuple(names))
         check_written(written.read(config, {}), layers, rows)
         check_head(written.whole_layers(), head)
 
