@@ -361,7 +361,7 @@ def test_of_a_classifier_the_head_goes_along(
     assert (record["differences"], record["tokens"], record["base"]) == (21, 0, "base")
     values, classes = (json.loads((out / name).read_text("utf-8")) for name in (CONFIG, "classes.json"))
     assert (values["task_type"], values["modules_to_save"]) == ("SEQ_CLS", ["score"])
-    assert classes["id2label"] == {"0": "no", "1": "yes"}
+    assert classes["label2id"] == {"no": 0, "yes": 1}
     line = fail(["generate", str(place / "base"), "--adapter", str(out), "--prompt", "a"], capsys)
     assert "modules_to_save is ['score']; homespun computes low-rank differences alone" in line
     ours, tokenizer = load_for_classification(classifier, pytest.fail)
@@ -374,7 +374,8 @@ def check_in_the_library(ours: Any, tokenizer: Tokenizer, base: Path, adapter: P
         warnings.simplefilter("ignore")
         transformers, peft = pytest.importorskip("transformers"), pytest.importorskip("peft")
     told = json.loads((adapter / "classes.json").read_text("utf-8"))
-    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(base, **told)
+    names = {number: label for label, number in told["label2id"].items()}
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(base, id2label=names, **told)
     theirs = peft.PeftModel.from_pretrained(theirs, adapter).eval()
     assert [theirs.config.id2label[number] for number in range(2)] == ["no", "yes"]
     texts = ["yes 3", "no", "", "the other in the error <|endoftext|>"]

@@ -62,7 +62,9 @@ def write_beside(
     write_json(folder / FILE, {"format": FORMAT, "version": VERSION, "name": name, "fingerprint": digits})
     if isinstance(config, ClassifierConfig):
         write_framing_tokenizer(tokenizer, frame_of(config.body, tokenizer), config.positions_in_row, folder)
-        write_json(folder / CLASSES, write_labels(config.labels) | {"pad_token_id": padding_id(tokenizer)})
+        # Not the inverse besides: JSON has no whole numbers as keys, which the library wants there.
+        numbers = write_labels(config.labels)["label2id"]
+        write_json(folder / CLASSES, {"label2id": numbers, "pad_token_id": padding_id(tokenizer)})
     elif isinstance(config, TextModelConfig):
         write_tokenizer(tokenizer, config.context, folder)
 
