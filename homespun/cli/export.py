@@ -1,6 +1,7 @@
 """``homespun export RUN --format … --out PATH``: a run's model in another program's files, read back and compared.
 
-``--format peft``: not the model, but what a finetuning with low-rank differences has learned.
+``--format peft``: not the model, but what a finetuning with low-rank differences has learned, of a classifier with its
+head.
 """
 
 import json
@@ -37,6 +38,7 @@ def export(
     with --train lora has learned is written, as an adapter for its base.
 
     homespun export runs/mine --format huggingface --out shared/mine
+    homespun export runs/spam --format huggingface --out shared/spam
     homespun export runs/assistant --format peft --out adapters/assistant
     """
     if shard_bytes < 1:

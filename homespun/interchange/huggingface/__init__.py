@@ -7,6 +7,7 @@ In: such a folder, out: ``Weights``; and back. In reading order:
 - ``tensors``: their names and layout -> ours, and back, by the table of a family.
 - ``tokenizer_files``: the tokenizer, the chat template, the ids that begin and end a text.
 - ``companions``: what lies beside the weights, by what a model reads: those files, or how images are made.
+- ``classifiers``: a family with a head that sorts texts.
 - ``reading``, ``writing``: a whole folder.
 - ``peft``: the layout of the library of that name for adapters of such a model.
 """

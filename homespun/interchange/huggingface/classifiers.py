@@ -1,9 +1,12 @@
 """A classifier of texts in a family's layout, as the library's ``…ForSequenceClassification`` read it.
 
-In: the family of the body. Out: the same with a head, and the classes' names in ``config.json``. Behind a decoder the
-head is a matrix alone, ``score``, and what it reads is the last token that is no padding, which the library finds by
-``pad_token_id``. So a bias has no place there: nothing in front of it is the same for all texts, least of all behind an
-RMSNorm, and what is added to a part of a softmax's inputs cannot be left out. New classifiers of decoders have none.
+In: the family of the body. Out: the same with a head, and the classes' names in ``config.json``.
+
+Behind a decoder the head is a matrix alone, ``score``, and reads the last token that is no padding, which the library
+finds by ``pad_token_id``. A bias has no place there, nor anywhere in front: behind an RMSNorm no number is the same for
+all texts, so a matrix can make none of it. (Behind a LayerNorm the norm's own bias could take it in; then the tensors
+that come back would be others than those that went out.) So new classifiers of decoders have none, and one that has it
+is refused.
 
 Behind BERT the head has a bias, and reads tanh(P h) where homespun's reads h, the activations of the first token. With
 P = 2^-k the product is so small that tanh changes nothing (tanh y = y - y^3 / 3 + …), and the head's matrix times 2^k

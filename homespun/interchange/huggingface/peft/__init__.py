@@ -5,5 +5,5 @@ order:
 
 - ``places``: which rows of which of our tensors a layer of theirs is.
 - ``settings``: ``adapter_config.json``: ranks, scales, the layers that are meant; what else there is, is refused.
-- ``reading``, ``writing``: a whole folder.
+- ``reading``, ``writing``: a whole folder. ``head``: what a classifier has beside its differences.
 """
