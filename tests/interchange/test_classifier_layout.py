@@ -58,7 +58,7 @@ def export(model: Any, out: Path, tokenizer: Tokenizer = TOKENIZER, **options: A
 
 def rows_of(model: Classifier, tokenizer: Tokenizer, texts: list[str]) -> Any:
     """As training and ``homespun classify`` make them."""
-    frame = Frame.of(model.config.body.summarized_at, model.config.positions_in_row, tokenizer)
+    frame = Frame.of(model.config.body.summarized_at, model.config.window, 1, tokenizer)
     return LabelledRows(tokenizer.encode_batch(texts), frame, np.zeros(len(texts))).batch(np.arange(len(texts)))
 
 
@@ -290,6 +290,8 @@ def test_other_marks_around_a_text_are_told(exported: Path, tmp_path: Path) -> N
     ("name", "changes", "said"),
     [
         ("qwen3", {"head_bias": True}, "model.head_bias is True, and Qwen3ForSequenceClassification has no place for"),
+        ("qwen3", {"summary": "mean"}, "model.summary is mean, and the classifiers there read one token of a text"),
+        ("bert", {"length": 64}, "model.length is 64, and the base reads 40 tokens at once (finetune with --model"),
         ("bert", {"head_bias": False}, "model.head_bias is False, and BertForSequenceClassification has one"),
         ("qwen3", {"labels": ("a", "b\u202e")}, "model.labels has names that cannot be printed"),
         ("qwen3", {"body": GPTConfig(experts=4, vocabulary_size=TOKENIZER.vocabulary_size)}, "model.experts is 4"),
@@ -302,6 +304,14 @@ def test_a_classifier_that_has_no_place_is_one_line(
         export(our_classifier(config_of(name, **changes)), tmp_path / "out")
     assert said in str(raised.value) and "\n" not in str(raised.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_our_own_format_has_what_others_have_not(tmp_path: Path) -> None:
+    ours = our_classifier(config_of("qwen3", summary="mean", length=100, head_bias=True))
+    assert ours.config.windows == 3
+    done = export_model(ours, TOKENIZER, FORMATS["safetensors"], tmp_path / "out", Writing(), Silent())
+    assert done.verified.exact and done.verified.difference == 0
+    assert FORMATS["safetensors"].read(tmp_path / "out", Reading()).config == ours.config
 
 
 @pytest.mark.parametrize("format_name", ["gguf", "rwkv"])

@@ -224,9 +224,11 @@ def test_a_rate_is_found_for_it(finished: Path, capsys: pytest.CaptureFixture[st
 def test_commands_for_text_refuse_it_and_the_other_way_round(
     finished: Path, finished_run: Path, table: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    for command in (["generate"], ["chat"], ["export", "--format", "safetensors", "--out", str(tmp_path / "shared")]):
+    for command in (["generate"], ["chat"]):
         assert "reads labelled texts, not text: homespun classify" in fail([*command, str(finished)], capsys, 2)
     assert "reads text, not labelled texts: homespun generate" in fail(["classify", str(finished_run), "x"], capsys, 2)
+    line = fail(["export", str(finished), "--format", "huggingface", "--out", str(tmp_path / "shared")], capsys)
+    assert "model.summary is mean, and the classifiers there read one token of a text (finetune with --model" in line
     line = fail(["finetune", "classify", str(finished), str(table), "--out", str(tmp_path / "twice")], capsys, 2)
     assert "reads labelled texts, not text" in line
     line = fail(["train", str(table), "--model.architecture=classifier", "--out", str(tmp_path / "bare")], capsys, 2)

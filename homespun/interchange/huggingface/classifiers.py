@@ -2,11 +2,11 @@
 
 In: the family of the body. Out: the same with a head, and the classes' names in ``config.json``.
 
-Behind a decoder the head is a matrix alone, ``score``, and reads the last token that is no padding, which the library
-finds by ``pad_token_id``. A bias has no place there, nor anywhere in front: behind an RMSNorm no number is the same for
-all texts, so a matrix can make none of it. (Behind a LayerNorm the norm's own bias could take it in; then the tensors
-that come back would be others than those that went out.) So new classifiers of decoders have none, and one that has it
-is refused.
+What is read is one token of one window, not the mean of all tokens, nor of several windows. Behind a decoder it is the
+last that is no padding, which the library finds by ``pad_token_id``, and the head is a matrix alone, ``score``. A bias
+has no place there, nor anywhere in front: behind an RMSNorm no number is the same for all texts, so a matrix can make
+none of it. (Behind a LayerNorm the norm's own bias could take it in; then the tensors that come back would be others
+than those that went out.) So new classifiers of decoders have none, and one that has it is refused.
 
 Behind BERT the head has a bias, and reads tanh(P h) where homespun's reads h, the activations of the first token. With
 P = 2^-k the product is so small that tanh changes nothing (tanh y = y - y^3 / 3 + …), and the head's matrix times 2^k
@@ -51,6 +51,7 @@ NO_READ_OUT = {"logit_softcap": 0.0, "next_sentence": False, "tied_embeddings": 
 PLACED = {
     "architecture", "layers", "width", "norm_epsilon", "dropout", "body", "length", "trained", "trained_layers",
     "lora_rank", "lora_alpha", "lora_dropout", "lora_layers", "base_bits", "labels", "class_weights", "head_bias",
+    "summary",
 }  # fmt: skip
 # How large y may be for tanh y to be y within the rounding of a type. One below 2^-14 is cut off in F16, so there the
 # room is used up.
@@ -98,12 +99,14 @@ def classifier_of(family: Family) -> Family:
         }
 
     def why_not(config: ClassifierConfig) -> str | None:
+        if reason := why_not_settings(config):
+            return reason
         if config.head_bias != has_pooler:
             return (
                 f"model.head_bias is {config.head_bias}, and {CLASSES[family.model_type]} has "
                 f"{'one' if has_pooler else 'no place for one'} (finetune again: new classifiers fit)"
             )
-        return why_not_labels(config) or why_not_settings(config)
+        return why_not_labels(config)
 
     return replace(
         family,
@@ -133,11 +136,21 @@ def why_not_labels(config: ClassifierConfig) -> str | None:
 
 
 def why_not_settings(config: ClassifierConfig) -> str | None:
-    """A setting that the layout has no word for must have its default."""
+    """What is read must be one token of one window; a setting that nobody knows here must have its default."""
+    if config.summary != "token":
+        return (
+            f"model.summary is {config.summary}, and the classifiers there read one token of a text (finetune with "
+            "--model.summary token)"
+        )
+    if config.windows > 1:
+        return (
+            f"model.length is {config.length}, and the base reads {config.window} tokens at once (finetune with "
+            f"--model.length {config.window})"
+        )
     for item in fields(config):
         value = getattr(config, item.name)
         if item.name not in PLACED and value != item.default:
-            return f"model.{item.name} is {value}; the classifiers there read one token of a text"
+            return f"model.{item.name} is {value}, for which there is no word there"
     return None
 
 

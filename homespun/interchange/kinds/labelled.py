@@ -20,7 +20,7 @@ def load(folder: Path, config: ClassifierConfig) -> Tokenizer:
 
 def fixed_batch(config: ClassifierConfig) -> tuple[torch.Tensor, torch.Tensor]:
     """The same token ids (B, T) every time, of texts of several lengths, and which of them are text (B, T)."""
-    longest = min(text.LONGEST_ROW, config.positions_in_row)
+    longest = 2 * config.window if config.windows > 1 else min(text.LONGEST_ROW, config.window)
     chance = torch.Generator().manual_seed(SEED)
     ids = torch.randint(config.body.vocabulary_size, (TEXTS, longest), generator=chance)
     lengths = torch.tensor([max(1, longest * (TEXTS - number) // TEXTS) for number in range(TEXTS)])

@@ -74,7 +74,7 @@ def write(weights: Weights, family: Family, folder: Path) -> None:
     assert isinstance(config, ClassifierConfig)
     check_place(weights)
     around = frame_of(config.body, weights.tokenizer)
-    write_framing_tokenizer(weights.tokenizer, around, config.positions_in_row, folder)
+    write_framing_tokenizer(weights.tokenizer, around, config.window, folder)
 
 
 @torch.inference_mode()

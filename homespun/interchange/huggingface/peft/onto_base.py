@@ -61,7 +61,7 @@ def write_beside(
     digits = fingerprint(tensors, {one.tensor: one.places for one in rows})
     write_json(folder / FILE, {"format": FORMAT, "version": VERSION, "name": name, "fingerprint": digits})
     if isinstance(config, ClassifierConfig):
-        write_framing_tokenizer(tokenizer, frame_of(config.body, tokenizer), config.positions_in_row, folder)
+        write_framing_tokenizer(tokenizer, frame_of(config.body, tokenizer), config.window, folder)
         # Not the inverse besides: JSON has no whole numbers as keys, which the library wants there.
         numbers = write_labels(config.labels)["label2id"]
         write_json(folder / CLASSES, {"label2id": numbers, "pad_token_id": padding_id(tokenizer)})
