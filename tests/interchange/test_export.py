@@ -243,9 +243,9 @@ def test_tables_of_texts_are_the_same_every_time() -> None:
 
 def test_a_fixed_batch_is_fixed_and_fits() -> None:
     config = replace(OURS["llama"], context=7)
-    batch = fixed_batch(config)
+    (batch,) = fixed_batch(config)
     assert batch.shape == (2, 7) and int(batch.max()) < config.vocabulary_size
-    assert torch.equal(batch, fixed_batch(config))
+    assert torch.equal(batch, fixed_batch(config)[0])
 
 
 @pytest.mark.parametrize("number", ["F32", "BF16", "Q8_0", "Q4_0"])
