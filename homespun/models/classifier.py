@@ -6,8 +6,8 @@ that reads from left to right, never the padding behind it (Radford et al. 2018,
 encoder (Devlin et al. 2019, section 3.2). A text longer than the body's window is cut into windows, read each by
 itself; the mean goes over all of them. The body's own read-out, which makes tokens, is left away.
 
-The head behind a decoder is a matrix alone (equation 3 of the former), as in other programs, whose classifiers have no
-other place for a bias: behind an RMSNorm no number is the same for all texts.
+The head behind a decoder's last token is a matrix alone (equation 3 of the former), as in other programs, which have no
+place for a bias there: behind an RMSNorm no number is the same for all texts.
 
 Left out: BERT's pooler, which only learns something with pairs of texts; the largest activation of each channel beside
 the mean (Howard and Ruder 2018, section 3.3), which gained nothing here (docs/experiments.md).

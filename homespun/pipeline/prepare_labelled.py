@@ -99,11 +99,13 @@ def follow_texts(choices: Choices, run: RunFolder, manifest: dict[str, Any]) -> 
     steps = max(1, round(config.labelled.epochs * epoch))
     if not choices.is_open("training.steps"):
         steps = config.training.steps
+    summary = "mean" if choices.is_open("model.summary") else shape.summary
     values: dict[str, Any] = {
         "model.labels": labels,
-        "model.summary": "mean",
+        "model.summary": summary,
         "model.length": longest,
-        "model.head_bias": shape.body.summarized_at == "first",
+        # In other programs the head behind a decoder's last token has none, and a classifier like theirs can go out.
+        "model.head_bias": summary == "mean" or shape.body.summarized_at == "first",
         "training.batch_size": batch_size,
         "training.steps": steps,
         "training.warmup_steps": steps // 10,

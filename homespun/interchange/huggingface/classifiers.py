@@ -6,7 +6,7 @@ What is read is one token of one window, not the mean of all tokens, nor of seve
 last that is no padding, which the library finds by ``pad_token_id``, and the head is a matrix alone, ``score``. A bias
 has no place there, nor anywhere in front: behind an RMSNorm no number is the same for all texts, so a matrix can make
 none of it. (Behind a LayerNorm the norm's own bias could take it in; then the tensors that come back would be others
-than those that went out.) So new classifiers of decoders have none, and one that has it is refused.
+than those that went out.) So the plan gives none to one that reads it, and one that has a bias is refused.
 
 Behind BERT the head has a bias, and reads tanh(P h) where homespun's reads h, the activations of the first token. With
 P = 2^-k the product is so small that tanh changes nothing (tanh y = y - y^3 / 3 + …), and the head's matrix times 2^k
@@ -104,7 +104,7 @@ def classifier_of(family: Family) -> Family:
         if config.head_bias != has_pooler:
             return (
                 f"model.head_bias is {config.head_bias}, and {CLASSES[family.model_type]} has "
-                f"{'one' if has_pooler else 'no place for one'} (finetune again: new classifiers fit)"
+                f"{'one' if has_pooler else 'no place for one'} (finetune again: what reads one token fits)"
             )
         return why_not_labels(config)
 

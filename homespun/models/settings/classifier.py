@@ -21,7 +21,7 @@ class ClassifierConfig(PartlyTrainedConfig):
     architecture: Literal["classifier"] = field(default="classifier", metadata={"help": "which model of the registry"})
     dropout: float = field(default=0.1, metadata={"help": "share of what the head reads that is dropped in training"})
     labels: tuple[str, ...] = field(default=(), metadata={"help": "the classes' names; follow the table"})
-    head_bias: bool = field(default=True, metadata={"help": "the head has a bias; follows the base: encoders' have"})
+    head_bias: bool = field(default=True, metadata={"help": "the head has a bias; not behind a decoder's last token"})
     class_weights: tuple[float, ...] = field(
         default=(), metadata={"help": "weight of each class in the training loss (none: 1); by labelled.balance"}
     )
