@@ -30,7 +30,7 @@ from homespun.models.arithmetic import parameter_count
 from homespun.models.registry import build_model
 from homespun.pipeline.assemble import be_deterministic
 from homespun.pipeline.configuration import Configuration, load_toml
-from homespun.pipeline.planning import configured_execution, execution_values
+from homespun.pipeline.planning.configured import configured_execution, execution_values
 from homespun.training.average import WeightAverage
 from homespun.training.checkpoint import TrainingState
 from homespun.training.execution import Execution, apply_to_model, compile_step

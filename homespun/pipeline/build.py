@@ -28,7 +28,7 @@ from homespun.pipeline.assistant import (
     with_time_kept,
 )
 from homespun.pipeline.configuration import Choices, configure, load_toml
-from homespun.pipeline.planning import plan_lines
+from homespun.pipeline.planning.plan import plan_lines
 from homespun.pipeline.prepare_dialogues import FROM_CONVERSATIONS, FROM_PREFERENCES
 from homespun.pipeline.prepare_field import FROM_FIELD
 from homespun.pipeline.prepare_images import FROM_IMAGES

@@ -33,8 +33,9 @@ from homespun.models.settings import AssistantConfig, FinetunedConfig
 from homespun.pipeline.base import base_stage
 from homespun.pipeline.configuration import Choices, Configuration
 from homespun.pipeline.conversation_lesson import seconds_of_answers
-from homespun.pipeline.facts_of_data import DialogueFacts
-from homespun.pipeline.planning import Plan, make_dialogue_plan
+from homespun.pipeline.planning.facts_of_data import DialogueFacts
+from homespun.pipeline.planning.finetuning import make_dialogue_plan
+from homespun.pipeline.planning.plan import Plan
 from homespun.pipeline.run_folder import RunFolder
 from homespun.pipeline.settled import Clock, Preparation, Ready, settle
 from homespun.tokenizer.chat import shortened, turns, with_chat

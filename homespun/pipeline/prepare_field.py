@@ -19,8 +19,9 @@ from homespun.corpus.sources import scan
 from homespun.models.settings import ContinuedConfig
 from homespun.pipeline.base import base_stage
 from homespun.pipeline.configuration import Choices, Configuration
-from homespun.pipeline.facts_of_data import text_facts
-from homespun.pipeline.planning import Plan, make_continued_plan
+from homespun.pipeline.planning.facts_of_data import text_facts
+from homespun.pipeline.planning.finetuning import make_continued_plan
+from homespun.pipeline.planning.plan import Plan
 from homespun.pipeline.run_folder import RunFolder
 from homespun.pipeline.settled import Clock, Preparation, Ready, settle
 from homespun.pipeline.stages import corpus_stage, tokens_stage

@@ -10,8 +10,9 @@ from homespun.images.read import find_files, read_images
 from homespun.images.settings import ImagesConfig
 from homespun.images.shards import read_manifest, write_images
 from homespun.pipeline.configuration import Choices, Configuration
-from homespun.pipeline.facts_of_data import ImageFacts
-from homespun.pipeline.planning import Plan, make_image_plan
+from homespun.pipeline.planning.facts_of_data import ImageFacts
+from homespun.pipeline.planning.plan import Plan
+from homespun.pipeline.planning.pretraining import make_image_plan
 from homespun.pipeline.run_folder import RunFolder
 from homespun.pipeline.settled import Clock, Preparation, Ready, settle
 from homespun.training.dial import Dial

@@ -21,8 +21,9 @@ from homespun.labelled.storage import read_manifest, read_split, write_labelled
 from homespun.models.settings import ClassifierConfig
 from homespun.pipeline.base import base_stage
 from homespun.pipeline.configuration import Choices, Configuration
-from homespun.pipeline.facts_of_data import LabelledFacts
-from homespun.pipeline.planning import Plan, make_labelled_plan
+from homespun.pipeline.planning.facts_of_data import LabelledFacts
+from homespun.pipeline.planning.finetuning import make_labelled_plan
+from homespun.pipeline.planning.plan import Plan
 from homespun.pipeline.run_folder import RunFolder
 from homespun.pipeline.settled import Clock, Preparation, Ready, settle
 from homespun.tokenizer.tokenizer import Tokenizer

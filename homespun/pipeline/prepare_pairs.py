@@ -18,8 +18,9 @@ from homespun.dialogues.dialogue import Conversation
 from homespun.models.settings import PairedConfig
 from homespun.pipeline.base import base_stage
 from homespun.pipeline.configuration import Choices
-from homespun.pipeline.facts_of_data import DialogueFacts
-from homespun.pipeline.planning import Plan, make_dialogue_plan
+from homespun.pipeline.planning.facts_of_data import DialogueFacts
+from homespun.pipeline.planning.finetuning import make_dialogue_plan
+from homespun.pipeline.planning.plan import Plan
 from homespun.pipeline.prepare_dialogues import (
     ENCODED_AT_ONCE,
     check,

@@ -10,9 +10,10 @@ from homespun.common.progress import Reporter
 from homespun.corpus.prepare import iterate_pairs, iterate_texts
 from homespun.corpus.sources import scan
 from homespun.models.settings import TextModelConfig
-from homespun.pipeline.choose_text import choose_corpus, choose_vocabulary, follow_corpus
 from homespun.pipeline.configuration import Choices, Configuration
-from homespun.pipeline.planning import Plan, make_plan
+from homespun.pipeline.planning.choose_text import choose_corpus, choose_vocabulary, follow_corpus
+from homespun.pipeline.planning.plan import Plan
+from homespun.pipeline.planning.pretraining import make_plan
 from homespun.pipeline.run_folder import RunFolder
 from homespun.pipeline.settled import Clock, Preparation, Ready, settle
 from homespun.pipeline.stages import corpus_stage, tokenizer_stage, tokens_stage

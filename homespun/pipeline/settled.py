@@ -18,7 +18,7 @@ from homespun.common.progress import Reporter
 from homespun.pipeline.configuration import Choices, Configuration, load_toml, write_toml
 from homespun.pipeline.environment import describe_environment
 from homespun.pipeline.made_with import differences
-from homespun.pipeline.planning import Plan
+from homespun.pipeline.planning.plan import Plan
 from homespun.pipeline.run_folder import RunFolder
 from homespun.training.device import choose_device, set_threads
 from homespun.training.dial import Dial

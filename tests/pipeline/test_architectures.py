@@ -51,7 +51,7 @@ def test_the_whole_way_and_on_after_a_kill(
 def test_by_minutes_it_is_trained_in_the_shape_that_is_asked_for(
     name: str, text_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: None
 ) -> None:
-    monkeypatch.setattr("homespun.pipeline.planning.LEAST_TRAINING_SECONDS", 0.5)  # a busy machine is no failure
+    monkeypatch.setattr("homespun.pipeline.planning.plan.LEAST_TRAINING_SECONDS", 0.5)  # a busy machine is no failure
     out = tmp_path / "timed"
     small = [f"--model.architecture={name}", "--model.width=32", "--model.layers=1", "--model.context=32"]
     options = [*small, "--training.threads=1", "--training.precision=fp32", "--sampling.maximum-tokens=8"]

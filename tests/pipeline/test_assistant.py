@@ -14,7 +14,7 @@ from homespun.cli.main import run
 from homespun.common.files import sha256_of_file
 from homespun.pipeline.assistant import is_usual, with_time_kept
 from homespun.pipeline.configuration import Configuration
-from homespun.pipeline.planning import Plan
+from homespun.pipeline.planning.plan import Plan
 from homespun.pipeline.run_folder import RunFolder
 from homespun.report.runs import find_runs
 from homespun.training.dial import Dial
@@ -211,7 +211,7 @@ def test_by_minutes_both_have_their_time(
 ) -> None:
     """Whether it keeps its time is for the real thing: tests do not look at clocks."""
     monkeypatch.setattr("homespun.training.budget.LONGEST_MEASURED_STEP", 0.0)
-    monkeypatch.setattr("homespun.pipeline.planning.LEAST_TRAINING_SECONDS", 0.5)  # a busy machine is no failure
+    monkeypatch.setattr("homespun.pipeline.planning.plan.LEAST_TRAINING_SECONDS", 0.5)  # a busy machine is no failure
     monkeypatch.setattr("homespun.pipeline.assistant.LEAST_SECONDS", 5.0)
     out = tmp_path / "timed"
     small = ["--model.width=32", "--model.layers=1", "--model.heads=1", "--model.context=64"]

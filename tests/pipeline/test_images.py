@@ -177,7 +177,7 @@ def test_a_folder_of_pictures_by_minutes(
     monkeypatch: pytest.MonkeyPatch,
     own_cache: None,
 ) -> None:
-    monkeypatch.setattr("homespun.pipeline.planning.LEAST_TRAINING_SECONDS", 0.5)  # a busy machine is no failure
+    monkeypatch.setattr("homespun.pipeline.planning.plan.LEAST_TRAINING_SECONDS", 0.5)  # a busy machine is no failure
     out = tmp_path / "timed"
     # 24 pictures are soon known by heart: then there is hardly a gradient, and what is usual says nothing.
     steady = ["--training.learning-rate=2e-3", "--training.outlier-factor=0"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from homespun.pipeline.planning import Plan, plan_lines
+from homespun.pipeline.planning.plan import Plan, plan_lines
 
 EXPECTED = {"parameters": 1e6, "memory_bytes": 1e9, "training_tokens": 1e7, "validation_bits_per_byte": 1.9}
 

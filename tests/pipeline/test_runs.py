@@ -392,7 +392,7 @@ def test_a_timed_run_finishes_and_records_its_steps(
 ) -> None:
     """Whether it keeps its time is for ``benchmarks/plan_vs_reached.py``: tests do not look at clocks."""
     monkeypatch.setattr("homespun.training.budget.LONGEST_MEASURED_STEP", 0.0)
-    monkeypatch.setattr("homespun.pipeline.planning.LEAST_TRAINING_SECONDS", 0.5)  # a busy machine is no failure
+    monkeypatch.setattr("homespun.pipeline.planning.plan.LEAST_TRAINING_SECONDS", 0.5)  # a busy machine is no failure
     out = tmp_path / "timed"
     small = ["--model.width=32", "--model.layers=1", "--model.heads=1", "--model.context=32"]
     options = [*small, "--training.threads=1", "--training.precision=fp32", "--sampling.maximum-tokens=8"]

@@ -142,7 +142,7 @@ def test_the_other_direction_is_two_words_on_the_command_line(tmp_path: Path) ->
 def test_a_build_by_time_plans_by_the_length_of_the_pairs(
     pairs: Path, tmp_path: Path, own_cache: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("homespun.pipeline.planning.LEAST_TRAINING_SECONDS", 0.5)  # a busy machine is no failure
+    monkeypatch.setattr("homespun.pipeline.planning.plan.LEAST_TRAINING_SECONDS", 0.5)  # a busy machine is no failure
     out = tmp_path / "built"
     unplanned = ("--model.context", "--training.steps", "--training.evaluate-every", "--training.sample-every")
     options = [option for option in SMALL if not option.startswith(unplanned)]

@@ -18,7 +18,7 @@ from homespun.common.errors import HomespunError
 from homespun.layers.attention import use_attention
 from homespun.models.registry import build_model
 from homespun.models.settings import AssistantConfig, GPTConfig
-from homespun.pipeline import planning
+from homespun.pipeline.planning import memory as planned_memory
 from homespun.training import cross_entropy
 from homespun.training.average import WeightAverage
 from homespun.training.best import BestWeights
@@ -309,25 +309,25 @@ def test_the_plan_cuts_the_batch_to_the_memory_there_is(
     config = small(context=256, layers=8)
     training = TrainingConfig(batch_size=16, optimizer="adamw")
     needed = needed_bytes(config, training, 16, rows or 1) - (rows == 0)
-    free = needed / planning.SHARE_OF_FREE_MEMORY + 1
-    monkeypatch.setattr(planning, "free_memory_bytes", lambda device: free)
-    planned, fit = planning.fit_into_memory(config, training, frozenset(), torch.device("cpu"))
+    free = needed / planned_memory.SHARE_OF_FREE_MEMORY + 1
+    monkeypatch.setattr(planned_memory, "free_memory_bytes", lambda device: free)
+    planned, fit = planned_memory.fit_into_memory(config, training, frozenset(), torch.device("cpu"))
     assert (planned.micro_batch_size, planned.recompute) == (part, recompute)
     assert fit.rows_at_once == (part or 16) and fit.needed <= needed
     if not recompute:  # exactly so much memory: what has to hold all weights of attention is not even tried
         assert planned.attention == "fused"
-    monkeypatch.setattr(planning, "free_memory_bytes", lambda device: 1 << 50)
-    assert planning.fit_into_memory(config, training, frozenset(), torch.device("cpu"))[0] == training
+    monkeypatch.setattr(planned_memory, "free_memory_bytes", lambda device: 1 << 50)
+    assert planned_memory.fit_into_memory(config, training, frozenset(), torch.device("cpu"))[0] == training
 
 
 def test_processes_share_the_rows_and_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "free_memory_bytes", lambda device: 1 << 50)
+    monkeypatch.setattr(planned_memory, "free_memory_bytes", lambda device: 1 << 50)
     monkeypatch.setenv("WORLD_SIZE", "4")
     replicated = replace(FP32, batch_size=16)
     sharded = replace(replicated, parallel="sharded")
     divided = replace(replicated, parallel="tensor", tensor_size=2)
     fits = [
-        planning.fit_into_memory(small(), way, frozenset(), torch.device("cpu"))[1]
+        planned_memory.fit_into_memory(small(), way, frozenset(), torch.device("cpu"))[1]
         for way in (replicated, sharded, divided)
     ]
     assert [fit.rows_at_once for fit in fits] == [4, 4, 8]
