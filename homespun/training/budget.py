@@ -29,7 +29,7 @@ from homespun.models.arithmetic import (
     parameter_count,
     training_flops_per_token,
 )
-from homespun.models.settings import GPTConfig
+from homespun.models.settings import GPTConfig, ModelConfig
 from homespun.training.dial import Dial
 from homespun.training.execution import Execution
 from homespun.training.machine import Speed, candidates, fastest, measure_step
@@ -179,7 +179,7 @@ def measure_machine(
     return Machine(fastest(row).execution, tuple(speeds))
 
 
-def expected_loss(law: Law, facts: TextFacts, config: GPTConfig, tokens: float) -> float:
+def expected_loss(law: Law, facts: TextFacts, config: ModelConfig, tokens: float) -> float:
     """Validation loss in nats per token after ``tokens`` of training on the text of ``facts``."""
     unique = facts.train_tokens
     if tokens > unique:  # Muennighoff et al. 2023, equation 5: what is read again is worth less each time
@@ -244,14 +244,18 @@ def tokens_of(found: Expectation) -> int:
 def candidate_for_size(law: Law, situation: Situation, dial: Dial) -> Expectation:
     """The shape nearest in size, trained for as long as makes it the best choice: the middle of those times."""
     assert dial.parameters is not None
-    shapes = shapes_of(situation)
-    nearest = min(shapes, key=lambda shape: abs(math.log(parameter_count(shape) / dial.parameters)))
+    nearest = nearest_shape(situation, dial.parameters)
     found = [(one, at) for one, at in over_time(law, situation) if one.model == nearest]
     if not found:  # never the best: as long as the time in which another of its size or more is
         size = matrix_parameters(nearest)
         found = [(one, at) for one, at in over_time(law, situation) if matrix_parameters(one.model) >= size][:1]
     _, at = found[len(found) // 2] if found else list(over_time(law, situation))[-1]
     return expectation(law, at, nearest)
+
+
+def nearest_shape(situation: Situation, parameters: int) -> GPTConfig:
+    """The one with about so many."""
+    return min(shapes_of(situation), key=lambda shape: abs(math.log(parameter_count(shape) / parameters)))
 
 
 def over_time(law: Law, situation: Situation) -> Iterator[tuple[Expectation, Situation]]:

@@ -1,4 +1,4 @@
-"""How much text a run reads, how much of it is held back, and how many tokens its vocabulary has: by minutes and size.
+"""How much text a run reads, and how much of it is held back: by minutes and size.
 
 Only what nobody has set is chosen.
 """
@@ -33,20 +33,3 @@ def follow_corpus(choices: Choices, corpus: CorpusManifest) -> Choices:
     made_with = {f"corpus.{key}": value for key, value in asdict(corpus.config).items()}
     now = flatten(choices.config)
     return choices.with_values({key: value for key, value in made_with.items() if value != now[key]}, "plan")
-
-
-def choose_vocabulary(choices: Choices, minutes: float, corpus: CorpusManifest) -> Choices:
-    """More text and more time carry more tokens (a rule of thumb: docs/experiments.md has the few sizes tried)."""
-    if not choices.is_open("tokenizer.vocabulary_size"):
-        return choices
-    size = vocabulary_for(corpus.splits["train"].bytes, minutes)
-    return choices.with_values({"tokenizer.vocabulary_size": size}, "plan")
-
-
-def vocabulary_for(train_bytes: int, minutes: float) -> int:
-    """A power of two between 512 and 32,768, at most one token for every 500 bytes of text."""
-    wanted = min(train_bytes / 500, 3000 * max(minutes, 0.1) ** 0.5)
-    size = 512
-    while size < 32_768 and size * 1.5 < wanted:
-        size *= 2
-    return size

@@ -49,7 +49,14 @@ class DialogueFacts:
 def text_facts(corpus: CorpusManifest, tokenizer: Tokenizer, texts: Callable[[str], Iterable[str]]) -> TextFacts:
     """Sizes from the manifest; bytes per token and the unigram loss from encoding a part of each split."""
     train, _ = count_tokens(texts("train"), tokenizer)
-    validation, validation_bytes = count_tokens(texts("validation"), tokenizer)
+    validation, size = count_tokens(texts("validation"), tokenizer)
+    return facts_of_counts(corpus, train, validation, size)
+
+
+def facts_of_counts(
+    corpus: CorpusManifest, train: np.ndarray, validation: np.ndarray, validation_bytes: int
+) -> TextFacts:
+    """The same from how often each token occurs in a part of each split; ``validation_bytes``: of that part."""
     return TextFacts(
         train_bytes=corpus.splits["train"].bytes,
         validation_bytes=corpus.splits["validation"].bytes,

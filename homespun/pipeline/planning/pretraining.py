@@ -2,7 +2,7 @@
 
 In: what nobody has set (``Choices``), and the facts of the data (``facts_of_data``). The machine is
 measured, and model, batch and steps are chosen (``homespun.training.budget``). How much text is read, and the
-vocabulary, were chosen before (``choose_text``).
+vocabulary, were chosen before (``choose_text``, ``choose_vocabulary``).
 """
 
 import math
@@ -30,6 +30,7 @@ from homespun.training.budget import (
     LAW,
     LAW_OPTIMIZER,
     Expectation,
+    Machine,
     Situation,
     TextFacts,
     candidate_for_size,
@@ -57,7 +58,6 @@ LEAST_WINDOWS = 64
 LONGEST_SIDE = 512  # tokens: longer pairs are left out, unless the user gives them a context
 # With all of these given there is nothing left to measure for.
 MEASURED_FOR = {"model.width", "model.layers", "training.batch_size", "training.steps"}
-CANDIDATES = {"time": candidate_for_time, "tokens": candidate_for_tokens, "size": candidate_for_size}
 
 
 def make_plan(
@@ -69,10 +69,12 @@ def make_plan(
     device: torch.device,
     spent: float,
     pairs: Callable[[str], Iterable[tuple[str, str]]] | None = None,
+    machine: Machine | None = None,
 ) -> Plan:
     """Choose everything that is still open. ``spent``: seconds of the run so far; ``texts(split)`` iterates.
 
     ``dial`` None: the run is trained as configured. ``pairs``: where the text is pairs, the same in two parts.
+    ``machine``: if it was measured before.
     """
     began = time.monotonic()
     facts = text_facts(corpus, tokenizer, texts)
@@ -87,8 +89,10 @@ def make_plan(
         plan = configured_plan(choices, fixed, facts, device)
     else:
         spent += time.monotonic() - began + facts.train_bytes / ENCODED_BYTES_PER_SECOND
-        make = measured_plan if has_law(choices.config.model) else plan_of_given_shape
-        plan = make(choices, fixed, dial, facts, device, spent)
+        if has_law(choices.config.model):
+            plan = measured_plan(choices, fixed, dial, facts, device, spent, machine)
+        else:
+            plan = plan_of_given_shape(choices, fixed, dial, facts, device, spent)
     plan = replace(
         plan,
         reasons=plan.reasons | {"model.context": f"{facts.train_bytes / 1e6:,.1f} MB of text"},
@@ -108,20 +112,33 @@ def make_image_plan(choices: Choices, dial: Dial | None, facts: ImageFacts, devi
     return whole_plan(plan, choices, fixed, values)
 
 
-def measured_plan(
-    choices: Choices, fixed: frozenset[str], dial: Dial, facts: TextFacts, device: torch.device, spent: float
-) -> Plan:
-    """The best shape for the dial, by measuring this machine."""
-    began = time.monotonic()
+def measured_machine(choices: Choices, device: torch.device) -> Machine:
+    """The speeds of growing shapes on this machine, for a decoder and a training as in the choices."""
     model, training = choices.config.model, choices.config.training
     assert isinstance(model, GPTConfig)  # the ladder of shapes and the law are decoders'
     threads = training.threads or available_cores()
-    machine = measure_machine(model, max(1, MEASURED_TOKENS // model.context), training, threads, device)
+    return measure_machine(model, max(1, MEASURED_TOKENS // model.context), training, threads, device)
+
+
+def measured_plan(
+    choices: Choices,
+    fixed: frozenset[str],
+    dial: Dial,
+    facts: TextFacts,
+    device: torch.device,
+    spent: float,
+    machine: Machine | None = None,
+) -> Plan:
+    """The best shape for the dial, by measuring this machine unless that is done."""
+    began = time.monotonic()
+    model, training = choices.config.model, choices.config.training
+    assert isinstance(model, GPTConfig)
+    machine = machine or measured_machine(choices, device)
     spent += time.monotonic() - began
     seconds = (dial.minutes or 0.0) * 60 - spent - SECONDS_OF_SAMPLES_AND_REPORT - dial.seconds_kept
     memory = PROCESS + int(SHARE_OF_FREE_MEMORY * free_memory_bytes(device))
     situation = Situation(facts, model, training, fixed, machine, seconds, memory)
-    best = CANDIDATES[asked_for(dial)](LAW, situation, dial)
+    best = best_for(situation, dial)
     after = SECONDS_OF_SAMPLES_AND_REPORT + best.final_validation_seconds + dial.seconds_kept
     if dial.minutes is not None:
         refuse_too_little_time(dial.minutes, spent + after)
@@ -196,11 +213,11 @@ def plan_of_given_shape(
     )
 
 
-def asked_for(dial: Dial) -> str:
-    """Which of the three the dial was set by."""
+def best_for(situation: Situation, dial: Dial) -> Expectation:
+    """The best candidate for what the dial was set by."""
     if dial.minutes is not None:
-        return "time"
-    return "tokens" if dial.tokens is not None else "size"
+        return candidate_for_time(LAW, situation, dial)
+    return (candidate_for_tokens if dial.tokens is not None else candidate_for_size)(LAW, situation, dial)
 
 
 def context_for(facts: TextFacts) -> int:

@@ -53,7 +53,6 @@ def reasons(dial: Dial) -> dict[str, str]:
     return {
         "corpus.maximum_bytes": "what can be read in the time",
         "corpus.validation_fraction": f"about {VALIDATION_BYTES / 1000:,.0f} kB, at most a tenth",
-        "tokenizer.vocabulary_size": "by the amount of text and of time",
         "model.vocabulary_size": "what the tokenizer learned",
         "model.width": lowest,
         "model.layers": lowest,
