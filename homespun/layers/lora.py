@@ -57,12 +57,14 @@ class LoRALinear(nn.Module):
         return self.weight
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        narrow = nn.functional.linear(self.dropout(x), self.down)  # (…, P r)
+        # Scaled while it is narrow, and added in place: wide tensors that come and go beside those that a step keeps
+        # leave holes in the heap (homespun.training.memory).
+        narrow = self.scale * nn.functional.linear(self.dropout(x), self.down)  # (…, P r)
         changes = [
             nn.functional.linear(part, up)
             for part, up in zip(narrow.split(self.rank, dim=-1), self.up.split(self.parts), strict=True)
         ]
-        return self.held(x) + self.scale * torch.cat(changes, dim=-1)
+        return self.held(x).add_(torch.cat(changes, dim=-1) if len(changes) > 1 else changes[0])
 
     @torch.no_grad()
     def difference(self) -> torch.Tensor:
