@@ -64,6 +64,11 @@ class ModelConfig(ABC):
         return 1
 
     @property
+    def adapted(self) -> bool:
+        """Whether low-rank differences stand beside its matrices (``homespun.layers.lora``)."""
+        return False
+
+    @property
     @abstractmethod
     def targets_in_row(self) -> int:
         """Targets of one row of a batch: what losses are means over, and speeds and operations are counted for."""

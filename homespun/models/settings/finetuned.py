@@ -65,6 +65,10 @@ class PartlyTrainedConfig(ModelConfig):
         return self.body.stepwise
 
     @property
+    def adapted(self) -> bool:  # pyrefly: ignore
+        return self.trained == "lora"
+
+    @property
     def positions_in_row(self) -> int:
         """Of the longest text that is read."""
         return self.length or self.body.context
