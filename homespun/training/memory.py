@@ -23,9 +23,10 @@ PROCESS = 340_000_000  # Python, PyTorch and its kernels, before there is a tens
 LARGE_BLOCK = 32 << 20  # glibc fetches larger blocks from the system and gives them back
 HOLES = 0.2  # beside each byte that a step keeps in the heap
 HOLES_OF_LENGTHS = 0.5  # the same where batches are of several lengths, and tensors seldom fit where others were
-# Where a linear layer has a low-rank difference: what it found, the difference's parts and these parts together are as
-# wide as what is kept and soon gone, so that what is kept lies scattered (measured: docs/experiments.md).
-HOLES_BESIDE_DIFFERENCES = 0.55
+# Where linear layers have low-rank differences, for each byte that a step keeps at all: what such a layer found, the
+# parts of its difference and these parts together are as wide as what is kept, and soon gone; what is kept lies
+# scattered among them (measured: docs/experiments.md). Of the largest tensors the parts still come from the heap.
+HOLES_BESIDE_DIFFERENCES = 0.58
 PREPARED = 14_000_000  # what oneDNN keeps, for products in bf16, of every length of batches
 RECOMPUTED_BLOCK = 3.2  # bytes taken for each byte of the block that is worked out again
 
@@ -152,10 +153,9 @@ def hole_bytes(model: ModelConfig, training: TrainingConfig, tokens: int, others
     """
     if training.recompute:
         return max(0.0, tokens * (RECOMPUTED_BLOCK - 1) * footprint_of(model).recomputed(training) - others)
-    holes = HOLES if model.row_lengths == 1 else HOLES_OF_LENGTHS
-    if model.adapted:
-        holes = max(holes, HOLES_BESIDE_DIFFERENCES)
-    return holes * in_heap(footprint_of(model).kept(training), tokens)
+    kept = footprint_of(model).kept(training)
+    holes = (HOLES if model.row_lengths == 1 else HOLES_OF_LENGTHS) * in_heap(kept, tokens)
+    return max(holes, HOLES_BESIDE_DIFFERENCES * tokens * sum(kept)) if model.adapted else holes
 
 
 def loss_bytes(model: ModelConfig, number: int, tokens: int) -> float:
