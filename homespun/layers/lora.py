@@ -64,7 +64,8 @@ class LoRALinear(nn.Module):
             nn.functional.linear(part, up)
             for part, up in zip(narrow.split(self.rank, dim=-1), self.up.split(self.parts), strict=True)
         ]
-        return self.held(x).add_(torch.cat(changes, dim=-1) if len(changes) > 1 else changes[0])
+        change = torch.cat(changes, dim=-1) if len(changes) > 1 else changes[0]
+        return change.add_(self.held(x))
 
     @torch.no_grad()
     def difference(self) -> torch.Tensor:
