@@ -54,8 +54,7 @@ from homespun.training.memory import PROCESS
 SIZES = (512, 1024, 2048, 4096, 8192, 16_384, 32_768)
 BYTES_FOR_A_TOKEN = 500  # with less text for each, they are met too seldom (docs/experiments.md)
 TRIAL_BYTES = 32_000_000  # of text that the largest is learned from, to see what all of them would be like
-# The law is not so exact that less would be a reason to take more tokens, and with them more memory.
-CLEARLY_BETTER = 1.005
+CLEARLY_BETTER = 1.01  # the law cannot tell less (docs/experiments.md)
 NEAR_IN_SIZE = 1.5  # of two models' weights
 
 
@@ -98,7 +97,7 @@ def choose_vocabulary(
         bits = bits_with_best_shapes(situation, dial, facts)
     else:
         bits = bits_with_given_shape(choices, dial, facts, device, seconds)
-    size = fewest(bits)
+    size = middle_of_best(bits)
     return Chosen(size, why(size, bits), machine)
 
 
@@ -164,9 +163,10 @@ def bits_with_given_shape(
     return bits
 
 
-def fewest(bits: Mapping[int, float]) -> int:
-    """The smallest size that no other clearly beats."""
-    return min(size for size in bits if bits[size] <= CLEARLY_BETTER * min(bits.values()))
+def middle_of_best(bits: Mapping[int, float]) -> int:
+    """Of the sizes that none clearly beats the middle one, the smaller of two: where the law errs, it errs least."""
+    best = sorted(size for size in bits if bits[size] <= CLEARLY_BETTER * min(bits.values()))
+    return best[(len(best) - 1) // 2]
 
 
 def why(size: int, bits: Mapping[int, float]) -> str:
