@@ -9,14 +9,18 @@ from typing import Any
 import pytest
 import torch
 
+from homespun.common.progress import Silent
 from homespun.corpus.prepare import CorpusManifest, iterate_texts, prepare
 from homespun.corpus.settings import CorpusConfig
 from homespun.models.arithmetic import parameter_count, training_flops_per_token
 from homespun.models.settings import GPTConfig, LSTMConfig, TextModelConfig
+from homespun.pipeline import prepare_text
 from homespun.pipeline.configuration import Choices, configure
 from homespun.pipeline.planning import choose_vocabulary as choosing
 from homespun.pipeline.planning.facts_by_vocabulary import facts_by_vocabulary
 from homespun.pipeline.planning.facts_of_data import text_facts
+from homespun.pipeline.run_folder import create_run
+from homespun.pipeline.settled import Clock
 from homespun.tokenizer.settings import TokenizerConfig
 from homespun.tokenizer.tokenizer import Tokenizer
 from homespun.tokenizer.training import train_tokenizer
@@ -135,3 +139,18 @@ def test_the_choice_says_why(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert found.size in (512, 1024) and found.machine is slow
     assert found.why.startswith("expected ") and "bits per byte" in found.why
     assert ("no more" in found.why) == (found.size == 1024)
+
+
+def test_it_is_chosen_once_for_a_run(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that was stopped after it, before its tokenizer was there, measures nothing again and chooses the same."""
+    run, manifest = create_run(tmp_path / "run", ["text"], Dial(minutes=1), [], {}, {}), CorpusManifest.load(corpus)
+    answers = iter([choosing.Chosen(1024, "because", machine(1e9))])
+    monkeypatch.setattr(prepare_text, "choose_vocabulary", lambda *others: next(answers))
+    texts, choices = functools.partial(iterate_texts, corpus), Choices(configure({}), {})
+    for measured in (True, False):
+        found, known = prepare_text.vocabulary_stage(
+            run, choices, Dial(minutes=1), manifest, texts, Clock(run), Silent()
+        )
+        assert found.config.tokenizer.vocabulary_size == 1024
+        assert found.origins["tokenizer.vocabulary_size"] == "plan"
+        assert (known is not None) == measured
