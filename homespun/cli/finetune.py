@@ -165,7 +165,9 @@ def texts(
     replay: Annotated[
         tuple[str, ...] | None, Parameter(help="general text to read again, so that it is not forgotten")
     ] = None,
-    replay_share: Annotated[float | None, Parameter(help="share of each step that is general text [0.2]")] = None,
+    replay_share: Annotated[
+        float | None, Parameter(help="share of each step that is general text [0.2]; 0: what is forgotten is measured")
+    ] = None,
     train: Trained = None,
     out: Out = None,
     json_output: JSONOutput = False,
