@@ -112,10 +112,10 @@ def pairs(
         from homespun.dialogues.asked import USUAL_INSTRUCTION
         from homespun.dialogues.settings import PairsConfig
 
-        section, usual = "conversations", PairsConfig()
+        section, columns = "conversations", PairsConfig()
         given = {
-            "source_column": source_column or usual.source_column,
-            "target_columns": target_column or usual.target_columns,
+            "source_column": source_column or columns.source_column,
+            "target_columns": target_column or columns.target_columns,
             "instruction": USUAL_INSTRUCTION if instruction is None else instruction,
         }
     dotted: dict[str, Any] = {f"{section}.{key}": value for key, value in given.items()}
