@@ -19,6 +19,7 @@ from homespun.corpus.records import lines_of, parse_lines, parse_values
 from homespun.corpus.source_file import endings
 from homespun.dialogues.dialogue import Conversation, NotUsable, Preference, Useless
 from homespun.dialogues.settings import ColumnsConfig, DialogueConfig
+from homespun.labelled.left_out import LeftOut
 from homespun.labelled.read import Faults as RowFaults
 from homespun.labelled.read import read_columns, texts_of
 
@@ -28,20 +29,17 @@ TABLES = (".csv", ".tsv")
 
 
 @dataclass
-class LeftOut:
-    """How many entries are not used, and why."""
+class DialoguesLeftOut(LeftOut):
+    """``alike``: with twice the same answer. ``in_validation``: with a question that is held back."""
 
-    malformed: int = 0
-    empty: int = 0
     alike: int = 0
-    duplicates: int = 0
     in_validation: int = 0
 
 
 class Faults(RowFaults):
     """Entries of one file that cannot be used: an error each, or counted in ``left_out``."""
 
-    def __init__(self, path: Path, config: DialogueConfig, left_out: LeftOut) -> None:
+    def __init__(self, path: Path, config: DialogueConfig, left_out: DialoguesLeftOut) -> None:
         super().__init__(path, config)
         self.left_out = left_out
 
@@ -53,7 +51,7 @@ class Faults(RowFaults):
 
 
 def read_dialogues(
-    paths: Iterable[Path], config: DialogueConfig, make: Callable[[Any], T], left_out: LeftOut
+    paths: Iterable[Path], config: DialogueConfig, make: Callable[[Any], T], left_out: DialoguesLeftOut
 ) -> Iterator[T]:
     """The entries of some files, as ``make`` makes them (``homespun.dialogues.forms``)."""
     for path in paths:

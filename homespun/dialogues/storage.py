@@ -20,7 +20,7 @@ from homespun.common.files import atomic_folder, read_json, sha256_of_file, writ
 from homespun.dialogues.asked import as_pair
 from homespun.dialogues.dialogue import Conversation, Preference
 from homespun.dialogues.forms import as_conversation, as_preference
-from homespun.dialogues.read import LeftOut, read_dialogues
+from homespun.dialogues.read import DialoguesLeftOut, read_dialogues
 from homespun.dialogues.settings import ConversationsConfig, DialogueConfig
 
 T = TypeVar("T", Conversation, Preference)
@@ -37,7 +37,7 @@ KINDS: dict[str, tuple[Callable[[Any], Any], Callable[[dict[str, Any]], Any]]] =
 def write_dialogues(paths: list[Path], config: DialogueConfig, folder: Path) -> None:
     """Both splits of what ``config.section`` names."""
     make = maker(config)
-    left_out = LeftOut()
+    left_out = DialoguesLeftOut()
     with atomic_folder(folder) as temporary:
         if config.validation_file:
             held_back = list(read_dialogues([Path(config.validation_file)], config, make, left_out))
@@ -49,7 +49,7 @@ def write_dialogues(paths: list[Path], config: DialogueConfig, folder: Path) -> 
                 ),
             }
         else:
-            last = last_held_back(read_dialogues(paths, config, make, LeftOut()), config)
+            last = last_held_back(read_dialogues(paths, config, make, DialoguesLeftOut()), config)
             entries = read_dialogues(paths, config, make, left_out)
             parts = divide(entries, lambda one: seeded(one, config) <= last, temporary, left_out)
         for split in SPLITS:
@@ -89,7 +89,7 @@ def question_hash(entry: Conversation | Preference) -> bytes:
     return hashlib.blake2b(told.encode("utf-8"), digest_size=16).digest()
 
 
-def without(entries: Iterable[T], questions: set[bytes], left_out: LeftOut) -> Iterator[T]:
+def without(entries: Iterable[T], questions: set[bytes], left_out: DialoguesLeftOut) -> Iterator[T]:
     """Those whose question is not among these."""
     for one in entries:
         if question_hash(one) in questions:
@@ -99,7 +99,7 @@ def without(entries: Iterable[T], questions: set[bytes], left_out: LeftOut) -> I
 
 
 def divide(
-    entries: Iterable[T], is_held_back: Callable[[T], bool], folder: Path, left_out: LeftOut
+    entries: Iterable[T], is_held_back: Callable[[T], bool], folder: Path, left_out: DialoguesLeftOut
 ) -> dict[str, dict[str, Any]]:
     """Each entry to its file."""
     counts = dict.fromkeys(SPLITS, 0)
@@ -114,7 +114,7 @@ def divide(
     return {split: described(folder / f"{split}.jsonl", counts[split]) for split in SPLITS}
 
 
-def write_split(entries: Iterable[T], folder: Path, split: str, left_out: LeftOut) -> dict[str, Any]:
+def write_split(entries: Iterable[T], folder: Path, split: str, left_out: DialoguesLeftOut) -> dict[str, Any]:
     """One file."""
     count = 0
     with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as lines:
@@ -124,7 +124,7 @@ def write_split(entries: Iterable[T], folder: Path, split: str, left_out: LeftOu
     return described(folder / f"{split}.jsonl", count)
 
 
-def once(entries: Iterable[T], left_out: LeftOut) -> Iterator[T]:
+def once(entries: Iterable[T], left_out: DialoguesLeftOut) -> Iterator[T]:
     """Each entry the first time that it comes."""
     seen: set[bytes] = set()
     for one in entries:

@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 
 from homespun.common.errors import UsageError
+from homespun.labelled.left_out import LeftOut
 from homespun.labelled.read import Faults, Row, read_rows
 from homespun.labelled.settings import LabelledConfig
 
@@ -29,12 +30,9 @@ Rows = dict[str, list[Row]]
 
 
 @dataclass
-class LeftOut:
-    """How many rows are not used, and why. ``surplus``: for the balance of classes."""
+class RowsLeftOut(LeftOut):
+    """``contradictory``: with two labels. ``surplus``: for the balance of classes."""
 
-    malformed: int = 0
-    empty: int = 0
-    duplicates: int = 0
     contradictory: int = 0
     surplus: int = 0
 
@@ -45,12 +43,12 @@ class Divided:
 
     splits: Rows
     labels: tuple[str, ...]
-    left_out: LeftOut = field(default_factory=LeftOut)
+    left_out: RowsLeftOut = field(default_factory=RowsLeftOut)
 
 
 def divide(tables: Sequence[Path], config: LabelledConfig) -> Divided:
     """The whole way from files to splits."""
-    left_out = LeftOut()
+    left_out = RowsLeftOut()
     splits = without_duplicates(given_splits(tables, config, left_out), left_out)
     if config.balance == "undersample":
         splits[TRAIN] = undersampled(splits[TRAIN], config.split_seed, left_out)
@@ -97,7 +95,7 @@ def key_of(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def without_duplicates(splits: Rows, left_out: LeftOut) -> Rows:
+def without_duplicates(splits: Rows, left_out: RowsLeftOut) -> Rows:
     """Every text once: in the test rather than in validation, there rather than in training."""
     seen: set[str] = set()
     kept: Rows = {}
@@ -144,7 +142,7 @@ def shuffled(rows: Iterable[Row], seed: int, purpose: bytes) -> list[Row]:
     return sorted(rows, key=rank)
 
 
-def undersampled(rows: list[Row], seed: int, left_out: LeftOut) -> list[Row]:
+def undersampled(rows: list[Row], seed: int, left_out: RowsLeftOut) -> list[Row]:
     """As many of each class as the rarest has."""
     classes = by_class(rows)
     fewest = min(map(len, classes.values()), default=0)

@@ -5,13 +5,15 @@ forgotten.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from torch import nn
 
 from homespun.batches.batch import Batch
+from homespun.batches.next_token import NextTokenBatches
 from homespun.batches.replay import WithReplay
+from homespun.batches.shards import TokenShards
 from homespun.batches.sources import SOURCES, Asked, Batches
 from homespun.common.configuration import flatten
 from homespun.inference.writers import WRITERS
@@ -40,21 +42,16 @@ def continued_lesson(run: RunFolder, config: Configuration, world: World) -> Les
     assert isinstance(shape, ContinuedConfig)
     verify_base(run)
     tokenizer = Tokenizer.load(run.tokenizer)
-    source, rows = SOURCES[TASK], config.replay.rows(training.batch_size, world.size)
-    at_once = max(world.size, validation_rows(shape, training))
-    parts = {"field": run, "general": run.replay} if rows else {"field": run}
+    source, at_once = SOURCES[TASK], max(world.shares, validation_rows(shape, training))
+    parts = {"field": run, "general": run.replay} if config.replay.sources else {"field": run}
     for part in parts.values():
         check_shards(part.tokens, run.tokenizer)
     asked = {
-        name: Asked(part.tokens, shape.positions_in_row, training.batch_size - rows if name == "field" else rows,
-                    training.seed, world.rank, world.size, tokenizer.end_of_text)
+        name: Asked(part.tokens, shape.positions_in_row, at_once, end_of_text=tokenizer.end_of_text)
         for name, part in parts.items()
-    }  # fmt: skip
-    batches: Batches = source.training(asked["field"])
-    if rows:
-        batches = WithReplay(batches, source.training(asked["general"]))
+    }
     held_back: dict[str, Callable[[], Iterable[Batch]]] = {
-        name: lambda one=one: source.validation(replace(one, rows=at_once)) for name, one in asked.items()
+        name: lambda one=one: source.validation(one) for name, one in asked.items()
     }
     sizes = {name: source.text_bytes(one, tokenizer) for name, one in asked.items()}
 
@@ -81,7 +78,7 @@ def continued_lesson(run: RunFolder, config: Configuration, world: World) -> Les
     return Lesson(
         model=Finetuned(shape, base()),
         task=TASKS[shape.task],
-        batches=batches,
+        batches=batches_of(run, config, world),
         validation=held_back["field"],
         validation_bytes=sizes["field"],
         tokenizer_file=run.tokenizer,
@@ -90,3 +87,18 @@ def continued_lesson(run: RunFolder, config: Configuration, world: World) -> Les
         prompts=source.prompts(asked["field"], tokenizer),
         examine=examine,
     )
+
+
+def batches_of(run: RunFolder, config: Configuration, world: World) -> Batches:
+    """This process's rows of windows of the field and, if there are any, of general text."""
+    training, context = config.training, config.model.positions_in_row
+    general_rows = config.replay.rows(training.batch_size)
+
+    def windows(part: RunFolder, rows: int, rank: int = 0, processes: int = 1) -> NextTokenBatches:
+        shards = TokenShards(part.tokens, "train")
+        return NextTokenBatches(shards, context, rows, training.seed, rank, processes)
+
+    if not general_rows:
+        return windows(run, training.batch_size, world.share, world.shares)
+    field, general = windows(run, training.batch_size - general_rows), windows(run.replay, general_rows)
+    return WithReplay(field, general, world.share, world.shares)

@@ -16,7 +16,15 @@ HEAVY = ("torch", "pyarrow", "numpy", "regex", "charset_normalizer")
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["build", "--help"], ["generate", "--help"], ["config", "show"], ["build"]]
+    "arguments",
+    [
+        ["--help"],
+        ["build", "--help"],
+        ["generate", "--help"],
+        ["finetune", "pairs", "--help"],
+        ["config", "show"],
+        ["build"],
+    ],
 )
 def test_words_about_commands_import_nothing_heavy(arguments: list[str]) -> None:
     program = (
@@ -196,3 +204,16 @@ def test_the_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> Non
 
     assert run(["--version"]) == 0
     assert __version__ in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["classify", "instructions", "pairs", "preferences", "texts"])
+def test_the_help_of_every_finetuning_has_the_usual_options_and_its_own(
+    kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = {"classify": "--label-column", "instructions": "--loss", "pairs": "--instruction", "preferences": "--beta",
+           "texts": "--replay-share"}  # fmt: skip
+    assert run(["finetune", kind, "--help"]) == 0
+    words = capsys.readouterr().out.split()
+    for option in (own[kind], "--train", "--out", "--json", "--config", "--training.learning-rate"):
+        assert option in words, option
+    assert "BASE" in words and "--usual.out" not in words

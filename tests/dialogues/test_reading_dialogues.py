@@ -10,7 +10,7 @@ import pytest
 
 from homespun.common.errors import DamagedFileError, HomespunError, UsageError
 from homespun.dialogues.forms import as_conversation
-from homespun.dialogues.read import LeftOut, read_dialogues
+from homespun.dialogues.read import DialoguesLeftOut, read_dialogues
 from homespun.dialogues.settings import ConversationsConfig, PreferencesConfig
 from homespun.dialogues.storage import read_manifest, read_split, write_dialogues
 
@@ -34,19 +34,19 @@ def write(path: Path, lines: list[Any], ending: str = "") -> Path:
 
 @pytest.mark.parametrize("name", ["some.jsonl", "list.json", "some.ndjson"])
 def test_lists_and_lines_are_the_same(name: str, tmp_path: Path) -> None:
-    found = list(read_dialogues([write(tmp_path / name, entries(5))], CONFIG, as_conversation, LeftOut()))
+    found = list(read_dialogues([write(tmp_path / name, entries(5))], CONFIG, as_conversation, DialoguesLeftOut()))
     assert [one.messages[1].content for one in found] == ["1", "2", "3", "4", "5"]
 
 
 def test_a_compressed_file_is_read_as_it_is_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "some.jsonl.gz"
     path.write_bytes(gzip.compress("".join(json.dumps(one) + "\n" for one in entries(3)).encode()))
-    assert len(list(read_dialogues([path], CONFIG, as_conversation, LeftOut()))) == 3
+    assert len(list(read_dialogues([path], CONFIG, as_conversation, DialoguesLeftOut()))) == 3
 
 
 def test_the_first_is_there_before_the_last_is_read(tmp_path: Path) -> None:
     path = write(tmp_path / "list.json", entries(100_000))
-    reading: Iterator[Any] = read_dialogues([path], CONFIG, as_conversation, LeftOut())
+    reading: Iterator[Any] = read_dialogues([path], CONFIG, as_conversation, DialoguesLeftOut())
     assert next(reading).messages[0].content == "What is 0 + 1?"
     reading.close()
 
@@ -63,19 +63,19 @@ def test_the_first_is_there_before_the_last_is_read(tmp_path: Path) -> None:
 def test_a_fault_is_one_line_or_is_counted(line: str, why: str, tmp_path: Path) -> None:
     path = write(tmp_path / "some.jsonl", entries(2), line + "\n" + json.dumps(entries(1)[0]))
     with pytest.raises(DamagedFileError, match=why) as told:
-        list(read_dialogues([path], CONFIG, as_conversation, LeftOut()))
+        list(read_dialogues([path], CONFIG, as_conversation, DialoguesLeftOut()))
     assert "--conversations.malformed skip" in str(told.value)
-    left_out = LeftOut()
+    left_out = DialoguesLeftOut()
     assert len(list(read_dialogues([path], SKIPPING, as_conversation, left_out))) == 3
-    assert left_out == LeftOut(malformed=1)
+    assert left_out == DialoguesLeftOut(malformed=1)
 
 
 def test_what_is_no_file_or_no_text_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no file"):
-        list(read_dialogues([tmp_path / "absent.json"], CONFIG, as_conversation, LeftOut()))
+        list(read_dialogues([tmp_path / "absent.json"], CONFIG, as_conversation, DialoguesLeftOut()))
     (tmp_path / "some.jsonl.gz").write_bytes(gzip.compress(b"{}\n" * 50)[:-9])
     with pytest.raises(DamagedFileError):
-        list(read_dialogues([tmp_path / "some.jsonl.gz"], CONFIG, as_conversation, LeftOut()))
+        list(read_dialogues([tmp_path / "some.jsonl.gz"], CONFIG, as_conversation, DialoguesLeftOut()))
 
 
 def test_no_question_is_in_both_splits_and_nothing_is_told_twice(tmp_path: Path) -> None:

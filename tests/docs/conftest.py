@@ -5,12 +5,10 @@ import json
 import random
 import shutil
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from homespun.cli.main import run
 from homespun.inference.load import load_for_inference
@@ -19,6 +17,7 @@ from tests.docs.pages import ROOT
 from tests.docs.shell import SMALL
 from tests.images.conftest import png_bytes, stripes
 from tests.interchange.adapters import random_adapter
+from tests.torch_settings import one_thread  # noqa: F401
 
 
 def write_texts(folder: Path) -> None:
@@ -73,16 +72,6 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = load_for_inference(folder / "demo", print)[0].config
     write_adapter(random_adapter(config), config, folder / "adapters" / "mine")
     return folder / "demo"
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny models on a busy machine: threads would only wait for each other."""
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(deterministic)
 
 
 @pytest.fixture

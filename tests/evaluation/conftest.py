@@ -1,15 +1,14 @@
 """Tiny models of every family that reads from left to right, and a run that was really trained."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 import torch
 
 from homespun.models.registry import build_model
 from homespun.models.settings import SETTINGS
 from homespun.tokenizer.tokenizer import Tokenizer
 from tests.pipeline.conftest import finished_run, text_folder  # noqa: F401  # fixtures of this folder too
+from tests.torch_settings import one_thread  # noqa: F401
 
 CONTEXT = 24
 TOKENIZER = Tokenizer("homespun", [(ord("t"), ord("h")), (256, ord("e")), (ord(" "), 257), (ord("i"), ord("n"))])
@@ -25,13 +24,3 @@ def model_of(architecture: str, **more: Any) -> Any:
             if parameter.dim() >= 2:
                 parameter.mul_(3.0)
     return model
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny models: threads would only wait for each other."""
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(deterministic)

@@ -16,7 +16,7 @@ from homespun.labelled.settings import LabelledConfig
 from homespun.labelled.split import (
     SPLITS,
     Divided,
-    LeftOut,
+    RowsLeftOut,
     check_labels,
     cut_off,
     divide,
@@ -65,7 +65,7 @@ def test_it_is_stratified_and_does_not_depend_on_the_order(tmp_path: Path) -> No
 )
 @settings(max_examples=200, deadline=None)
 def test_a_text_is_in_one_split_only_and_everything_is_accounted_for(splits: dict[str, list[tuple[str, str]]]) -> None:
-    left_out = LeftOut()
+    left_out = RowsLeftOut()
     given_rows = {split: [Row(*row, "", "") for row in rows] for split, rows in splits.items()}
     kept = without_duplicates(given_rows, left_out)
     keys = [key_of(row.text) for rows in kept.values() for row in rows]
@@ -89,7 +89,7 @@ def test_every_class_is_in_every_split(counts: list[int], fractions: tuple[float
 
 def test_undersampled_all_classes_are_as_large_as_the_rarest() -> None:
     rows = [Row(text, label, "", "") for text, label in some_rows()]
-    left_out = LeftOut()
+    left_out = RowsLeftOut()
     kept = undersampled(rows, 1, left_out)
     assert Counter(row.label for row in kept) == {"rare": 10, "common": 10} and left_out.surplus == 80
     # Who is kept says nothing of who goes to the test.
@@ -103,7 +103,7 @@ def test_files_of_their_own_stay_as_they_are_and_training_gives_way(tmp_path: Pa
     test = write(tmp_path / "test.jsonl", [("text number 100", "rare"), ("", "rare"), ("text number 101", "common")])
     divided = divide([train], LabelledConfig(test_file=str(test)))
     assert [row.text for row in divided.splits["test"]] == ["text number 100", "text number 101"]
-    assert divided.left_out == LeftOut(empty=1, duplicates=1, contradictory=2)
+    assert divided.left_out == RowsLeftOut(empty=1, duplicates=1, contradictory=2)
     assert len(divided.splits["train"]) + len(divided.splits["validation"]) == 29
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from homespun.batches.next_token import NextTokenBatches
@@ -68,21 +69,26 @@ def test_a_step_has_so_many_windows_of_general_text(continued: Path) -> None:
         NextTokenBatches(TokenShards(folder, "train"), 32, rows, seed=1)
         for folder, rows in ((continued / "tokens", 6), (continued / "replay" / "tokens", 2))
     )
-    batch = WithReplay(field, general).batch(3)
+    both = WithReplay(field, general)
+    batch = both.batch(3)
     assert batch.inputs.shape == (8, 32)
     assert (batch.inputs[6:] == general.batch(3).inputs).all() and (batch.targets[:6] == field.batch(3).targets).all()
+    assert 8 / both.windows == pytest.approx(6 / field.windows, rel=1e-2)
+    for processes in (2, 4):
+        shares = [WithReplay(field, general, rank, processes).batch(3) for rank in range(processes)]
+        assert (torch.cat([share.inputs for share in shares]) == batch.inputs).all()
+        assert (torch.cat([share.targets for share in shares]) == batch.targets).all()
 
 
-@pytest.mark.parametrize(("rows", "processes", "wanted"), [(16, 1, 3), (16, 2, 4), (2, 1, 1), (32, 16, 16)])
-def test_every_process_has_as_many_of_them(rows: int, processes: int, wanted: int) -> None:
-    assert ReplayConfig(sources=("a",)).rows(rows, processes) == wanted
-    assert ReplayConfig().rows(rows, processes) == 0
+@pytest.mark.parametrize(("rows", "share", "wanted"), [(16, 0.2, 3), (2, 0.2, 1), (32, 0.99, 31), (16, 0.0, 0)])
+def test_a_step_has_so_many_of_them(rows: int, share: float, wanted: int) -> None:
+    assert ReplayConfig(sources=("a",), share=share).rows(rows) == wanted
+    assert ReplayConfig(share=share).rows(rows) == 0
 
 
-@pytest.mark.parametrize(("rows", "processes"), [(1, 1), (16, 16), (3, 2)])
-def test_a_step_without_room_for_both_is_refused(rows: int, processes: int) -> None:
-    with pytest.raises(UsageError, match=f"batch_size is {rows}: .*it must be at least {2 * processes}"):
-        ReplayConfig(sources=("a",)).rows(rows, processes)
+def test_a_step_without_room_for_both_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"batch_size is 1: .*it must be at least 2"):
+        ReplayConfig(sources=("a",)).rows(1)
 
 
 @pytest.mark.parametrize("kept", [0, 1])
@@ -93,6 +99,18 @@ def test_it_goes_on_to_the_same_bits(kept: int, continued: Path, tmp_path: Path)
     assert run(["train", "--resume", str(copy)]) == 0
     assert sha256_of_file(copy / WEIGHTS) == sha256_of_file(continued / WEIGHTS)
     assert found(copy)["continued"] == found(continued)["continued"]
+
+
+def test_what_is_forgotten_without_replay_is_measured(
+    finished_run: Path, field_file: Path, text_folder: Path, tmp_path: Path
+) -> None:
+    general = ["--replay", str(text_folder), "--replay-share=0"]
+    assert run(command(finished_run, field_file, tmp_path / "forgets", *general)) == 0
+    assert run(command(finished_run, field_file, tmp_path / "alone")) == 0
+    assert sha256_of_file(tmp_path / "forgets" / WEIGHTS) == sha256_of_file(tmp_path / "alone" / WEIGHTS)
+    told = found(tmp_path / "forgets")["continued"]
+    assert told["field"] == found(tmp_path / "alone")["continued"]["field"]
+    assert told["general"]["after"]["loss"] > told["general"]["before"]["loss"] + 0.1
 
 
 def test_differences_alone_and_no_replay(finished_run: Path, field_file: Path, tmp_path: Path) -> None:

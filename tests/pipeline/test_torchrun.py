@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from homespun.cli.main import run as command
 from tests.pipeline.conftest import TINY
+from tests.torch_settings import one_thread  # noqa: F401
 
 STEPS = 120
 CHANGED = {
@@ -24,14 +25,6 @@ OPTIONS = [
     *(option for option in TINY if option.partition("=")[0] not in CHANGED),
     *(f"{name}={value}" for name, value in CHANGED.items()),
 ]
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """A run makes PyTorch deterministic; other tests may not expect it."""
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    yield
-    torch.use_deterministic_algorithms(deterministic)
 
 
 @pytest.fixture(scope="module")

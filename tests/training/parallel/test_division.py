@@ -1,12 +1,10 @@
 """Blocks divided among two processes do what whole ones do: the same losses, gradients and weights."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from processes import Processes
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
@@ -27,6 +25,7 @@ from homespun.training.precision import autocast
 from homespun.training.settings import TrainingConfig
 from homespun.training.sharding import local, whole
 from homespun.training.world import World
+from tests.training.parallel.processes import Processes
 
 SMALL = GPTConfig(vocabulary_size=61, context=12, layers=2, width=24, heads=4, head_width=10)
 GPT2 = {
@@ -51,13 +50,6 @@ EXECUTIONS = {
     "recomputed": Execution(recomputed=True),
 }
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def pair() -> Iterator[Processes]:
-    processes = Processes(2)
-    yield processes
-    processes.kill()
 
 
 def new_model(config: ModelConfig) -> nn.Module:

@@ -4,12 +4,10 @@ import inspect
 import json
 import shutil
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from processes import Processes
 from safetensors.torch import load_file
 
 from homespun.cli.main import run as command
@@ -20,6 +18,7 @@ from homespun.pipeline.run_folder import RunFolder
 from homespun.pipeline.train_stage import train_run
 from homespun.training.pace import FixedPace
 from homespun.training.world import World
+from tests.training.parallel.processes import Processes
 
 OPTIONS = {
     "model.architecture": "bert", "model.width": 32, "model.layers": 2, "model.heads": 4, "model.context": 16,
@@ -29,21 +28,6 @@ OPTIONS = {
     "training.attention": "fused", "training.compile": "off", "training.threads": 1,
     "training.checkpoint_seconds": 1e9,
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """A run makes PyTorch deterministic; other tests may not expect it."""
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    yield
-    torch.use_deterministic_algorithms(deterministic)
-
-
-@pytest.fixture(scope="module")
-def pair() -> Iterator[Processes]:
-    processes = Processes(2)
-    yield processes
-    processes.kill()
 
 
 @pytest.fixture(scope="module")
