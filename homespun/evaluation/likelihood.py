@@ -28,7 +28,7 @@ from homespun.evaluation.sharing import Group, groups_of
 from homespun.inference.window import visible_tokens
 from homespun.models.language_model import LanguageModel
 from homespun.tokenizer.tokenizer import Tokenizer
-from homespun.training.memory import LOGITS_AT_ONCE
+from homespun.training.pieces import LOGITS_AT_ONCE
 
 
 @dataclass(frozen=True)

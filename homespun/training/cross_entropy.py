@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from homespun.batches.batch import IGNORED
-from homespun.training.memory import LOGITS_AT_ONCE
+from homespun.training.pieces import LOGITS_AT_ONCE
 
 
 def read_out_cross_entropy(

@@ -14,7 +14,7 @@ from homespun.batches.batch import IGNORED, Batch
 from homespun.batches.framing import SingleText, TextPair
 from homespun.batches.masked import hidden_in_row
 from homespun.training.cross_entropy import read_out_cross_entropy
-from homespun.training.memory import LOGITS_AT_ONCE
+from homespun.training.pieces import LOGITS_AT_ONCE
 
 
 def at_places(hidden: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

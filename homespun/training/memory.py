@@ -15,9 +15,9 @@ from homespun.common.errors import HomespunError
 from homespun.models.arithmetic import matrix_parameters, packed_parameters, parameter_count, trained_parameters
 from homespun.models.settings import ModelConfig
 from homespun.training.footprint import FULL, HALF, footprint_of, number_bytes
+from homespun.training.pieces import LOGITS_AT_ONCE
 from homespun.training.settings import TrainingConfig
 
-LOGITS_AT_ONCE = 1 << 24  # numbers in one piece of homespun.training.cross_entropy: 64 MiB in fp32
 VALIDATION_TOKENS_AT_ONCE = 8192
 PROCESS = 340_000_000  # Python, PyTorch and its kernels, before there is a tensor
 LARGE_BLOCK = 32 << 20  # glibc fetches larger blocks from the system and gives them back

@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from homespun.batches.batch import IGNORED, Batch
 from homespun.training.masked import at_places
-from homespun.training.memory import LOGITS_AT_ONCE
+from homespun.training.pieces import LOGITS_AT_ONCE
 
 
 class Preferences:

@@ -19,14 +19,12 @@ from homespun.layers.attention import use_attention
 from homespun.models.registry import build_model
 from homespun.models.settings import AssistantConfig, GPTConfig, ModelConfig
 from homespun.pipeline.planning import memory as planned_memory
-from homespun.training import cross_entropy
 from homespun.training.average import WeightAverage
 from homespun.training.best import BestWeights
 from homespun.training.checkpoint import TrainingState, take_snapshot
 from homespun.training.execution import Execution, apply_to_model
 from homespun.training.losses import NextToken
 from homespun.training.memory import (
-    LOGITS_AT_ONCE,
     PROCESS,
     activation_bytes,
     divisors,
@@ -208,10 +206,6 @@ def test_the_update_of_muon_takes_what_was_counted(parts: dict[str, object], pre
     with PeakOfNewTensors() as seen:
         optimizer.step(torch.zeros(()))
     assert sum(muon_bytes(config, 4 if precision == "fp32" else 2, 1)) == pytest.approx(seen.peak, rel=0.1)
-
-
-def test_what_is_written_twice_is_the_same() -> None:
-    assert cross_entropy.LOGITS_AT_ONCE == LOGITS_AT_ONCE
 
 
 @given(
