@@ -63,7 +63,8 @@ def change_tensors(folder: Path, changes: dict[str, torch.Tensor | None]) -> Non
     ("family", "values", "says"),
     [
         ("llama", {"model_type": "falcon"}, "unknown model_type 'falcon'; homespun knows openai-gpt, gpt2, llama"),
-        ("llama", {"architectures": ["LlamaForSequenceClassification"]}, "unknown architectures"),
+        ("llama", {"architectures": ["LlamaForTokenClassification"]}, "unknown architectures"),
+        ("llama", {"architectures": ["LlamaForSequenceClassification"]}, "lacks the tensor score.weight"),
         ("llama", {"architectures": ["OtherForCausalLM"], "model_type": None}, "unknown architectures"),
         ("llama", {"architectures": "LlamaForCausalLM"}, "unknown architectures"),
         ("llama", {"architectures": {"a": 1}, "model_type": None}, "unknown architectures"),

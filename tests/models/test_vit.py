@@ -171,7 +171,7 @@ def test_it_is_that_of_transformers(
     compare(tensors_of(SafetensorsFile(tmp_path / "theirs" / "model.safetensors"), config), theirs.eval(), config)
     # Ours into theirs, through a file that they read.
     theirs.config.save_pretrained(tmp_path / "ours")
-    stored = dict(stored_tensors(VIT, weights_of(ours, None)))
+    stored = dict(stored_tensors(VIT, weights_of(ours, None), "F32"))
     save_file(stored, tmp_path / "ours" / "model.safetensors", {"format": "pt"})
     read_back = transformers.ViTForImageClassification.from_pretrained(
         tmp_path / "ours", attn_implementation="eager", dtype=torch.float32
