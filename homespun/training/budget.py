@@ -57,10 +57,10 @@ class Law:
     floor: float = 0.22
     size_scale: float = 4.66
     size_power: float = 0.34  # Hoffmann et al. 2022, approach 3
-    data_scale: float = 6.58
+    data_scale: float = 6.52
     data_power: float = 0.2177
     repeats_worth: float = 22.0
-    redundancy_power: float = 0.35
+    redundancy_power: float = 0.17
 
 
 LAW = Law()

@@ -50,7 +50,7 @@ def situation(operations: float, seconds: float = 300.0, **model: Any) -> Situat
 
 
 def chosen(case: Situation, dial: Dial = Dial(minutes=5)) -> int:
-    return choosing.middle_of_best(choosing.bits_with_best_shapes(case, dial, FACTS))
+    return choosing.smallest_of_best(choosing.bits_with_best_shapes(case, dial, FACTS))
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_tokens_and_size_are_compared_in_equal_time() -> None:
     case, dial = situation(6e10), Dial(parameters=200_000)
     bits = choosing.bits_with_best_shapes(case, dial, FACTS)
     assert max(bits) < 32_768  # whose embeddings alone are two million
-    smallest = GPTConfig(vocabulary_size=choosing.middle_of_best(bits), width=64, layers=2, heads=1)
+    smallest = GPTConfig(vocabulary_size=choosing.smallest_of_best(bits), width=64, layers=2, heads=1)
     assert parameter_count(smallest) < 1.5 * 200_000
 
 
@@ -116,7 +116,7 @@ def test_a_shape_without_a_ladder_is_taken_as_it_is(monkeypatch: pytest.MonkeyPa
     for width in (64, 512):
         choices = Choices(replace(configure({}), model=LSTMConfig(vocabulary_size=4096, width=width)), {})
         bits = choosing.bits_with_given_shape(choices, Dial(minutes=30), FACTS, CPU, 1800.0)
-        sizes[width] = choosing.middle_of_best(bits)
+        sizes[width] = choosing.smallest_of_best(bits)
     assert sizes[64] < 32_768 and sizes[64] <= sizes[512]
 
 
