@@ -122,7 +122,8 @@ def test_a_shape_without_a_ladder_is_taken_as_it_is(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize(
     ("train_bytes", "special", "sizes"),
-    [(1000, (), [512]), (400_000, (), [512, 1024]), (380_000, (), [512]), (10**9, (), list(choosing.SIZES)),
+    [(1000, (), [512]), (400_000, (), [512, 1024]), (380_000, (), [512]), (800_000, (), [2048]),
+     (10**9, (), [2048, 4096, 8192, 16_384, 32_768]),
      (1000, tuple(f"<|{number}|>" for number in range(300)), [1024])],
 )  # fmt: skip
 def test_a_text_carries_one_token_for_every_500_bytes(

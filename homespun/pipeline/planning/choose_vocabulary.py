@@ -54,7 +54,8 @@ from homespun.training.memory import PROCESS
 SIZES = (512, 1024, 2048, 4096, 8192, 16_384, 32_768)
 BYTES_FOR_A_TOKEN = 500  # with less text for each, they are met too seldom (docs/experiments.md)
 TRIAL_BYTES = 32_000_000  # of text that the largest is learned from, to see what all of them would be like
-CLEARLY_BETTER = 1.02  # the law cannot tell less (docs/experiments.md)
+USUAL = 2048  # fewer only for a text that does not carry as many: at equal work 1,024 were worse (docs/experiments.md)
+CLEARLY_BETTER = 1.04  # the law cannot tell less (docs/experiments.md)
 NEAR_IN_SIZE = 1.5  # of two models' weights
 
 
@@ -102,11 +103,12 @@ def choose_vocabulary(
 
 
 def sizes_for(train_bytes: int, config: TokenizerConfig) -> list[int]:
-    """Powers of two from 512 to 32,768, up to the one nearest to a token for every 500 bytes of text."""
+    """Powers of two from 2,048 to 32,768, up to the one nearest to a token for 500 bytes of text; fewer for less."""
     least = BYTES + len(config.special_names())
     sizes = [size for size in SIZES if size >= least] or [SIZES[-1]]
-    carried = train_bytes / BYTES_FOR_A_TOKEN
-    return [size for size in sizes if size == sizes[0] or size * 0.75 <= carried]
+    limit = train_bytes / BYTES_FOR_A_TOKEN
+    carried = [size for size in sizes if size == sizes[0] or size * 0.75 <= limit]
+    return [size for size in carried if size >= USUAL] or carried
 
 
 def trial(
