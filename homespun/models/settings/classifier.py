@@ -77,6 +77,6 @@ class ClassifierConfig(PartlyTrainedConfig):
         return 1 / self.positions_in_row
 
     def forward_flops(self, matrices: int) -> float:
-        """All tokens of the longest text go through the body, one is read."""
+        """All tokens of the longest text go through the body, one summary of them through the head."""
         mixing = replace(self.body, context=self.window).mixing_flops_per_token()
         return self.positions_in_row * (2 * matrices + mixing) + 2 * self.outputs * self.width

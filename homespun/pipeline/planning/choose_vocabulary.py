@@ -176,4 +176,6 @@ def why(size: int, bits: Mapping[int, float]) -> str:
     place = sizes.index(size)
     beside = [sizes[other] for other in (place - 1, place + 1) if 0 <= other < len(sizes)]
     told = "; ".join([f"expected {bits[size]:.3f} bits per byte", *(f"{bits[one]:.3f} with {one:,}" for one in beside)])
+    if bits[size] > min(bits.values()):
+        told += f"; within {CLEARLY_BETTER - 1:.0%} the smallest is taken"
     return told if place + 1 < len(sizes) or size == SIZES[-1] else f"{told}; the text carries no more"

@@ -18,6 +18,7 @@ LABELLED_REASONS = {
     "model.labels": "what the table has",
     "model.class_weights": "rare classes weigh as much as frequent ones",
     "model.summary": "surer than one token, above all of long texts",
+    "model.head_bias": "none behind a decoder's last token: other programs have no place for it",
     "model.length": "the longest text, if need be in several windows",
     "training.steps": "labelled.epochs times the texts to train on",
     "training.warmup_steps": "a tenth of the steps",
